@@ -1,0 +1,1 @@
+"""An LLM gateway that lives inside your own Python web application."""

@@ -1,0 +1,181 @@
+"""The nouns that travel between rooms: who calls, where to, what it used.
+
+Frozen values without behaviour. Tokens are integers, money is `Decimal` US dollars, durations are
+seconds, times are UTC. Names are those of the OpenTelemetry GenAI conventions.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct, field
+
+from .types import JSONObject
+
+Source = Literal["host", "key", "claimed"]
+Outcome = Literal["ok", "error", "blocked", "cancelled", "upstream_cut"]
+UsageSource = Literal["provider", "estimated", "none"]
+
+
+class Secret:
+    """A credential that shows itself only when asked to: `repr`, `str` and formatting are blank."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The credential itself, for a header that is about to be sent."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+
+class Principal(Struct, frozen=True):
+    """Who holds the credential, and what the credential pins and allows.
+
+    `user` and `group` are ids that every call with this credential stands for. `models` are globs of
+    full names (`openai/*`) and `endpoints` operations (`chat`); None allows all.
+    """
+
+    id: str
+    user: str | None = None
+    group: str | None = None
+    models: tuple[str, ...] | None = None
+    endpoints: tuple[str, ...] | None = None
+
+
+class Entity(Struct, frozen=True):
+    """A user or a group. `source` says who named it: the host, the credential, or the request body."""
+
+    id: str
+    metadata: JSONObject | None = None
+    source: Source = "host"
+
+
+class Identity(Struct, frozen=True):
+    """On whose behalf a request is made; either may be missing."""
+
+    user: Entity | None = None
+    group: Entity | None = None
+
+
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """Seconds until a provider is given up: to connect, to the first byte, between bytes, in all."""
+
+    connect: float = 5.0
+    first_byte: float = 60.0
+    idle: float = 30.0
+    total: float = 600.0
+
+
+class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
+    """One URL of one provider with the headers every request to it carries.
+
+    Built once and compared by identity, so that a transport can keep what it derives from it.
+    `path` includes the query. The headers hold the credential and are not shown.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.scheme}://{self.host}:{self.port}{self.path})"
+
+    def __rich_repr__(self) -> list[str]:
+        return [repr(self)]
+
+
+class UpstreamRequest(Struct, frozen=True, kw_only=True):
+    """What a transport sends: a POST of `body` to the endpoint."""
+
+    endpoint: Endpoint
+    body: bytes
+    timeouts: Timeouts
+
+    def __repr__(self) -> str:
+        return f"UpstreamRequest({self.endpoint!r}, {len(self.body)} bytes)"
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """One concrete choice: a provider by name, and the model's name as that provider knows it."""
+
+    provider: str
+    model: str
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """The ordered choices for one public model name."""
+
+    request_model: str
+    targets: tuple[Target, ...]
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Tokens of one answer. Cache reads and writes are parts of input, reasoning a part of output."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+    reasoning_output_tokens: int = 0
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """What one try at one target came to; `status` is None when no head arrived."""
+
+    provider: str
+    model: str
+    status: int | None = None
+    seconds: float = 0.0
+    error_type: str | None = None
+
+
+class UsageRecord(Struct, frozen=True, kw_only=True):
+    """One authenticated request, whatever became of it.
+
+    `id` is a UUIDv7. `duration`, `time_to_first_chunk` and `upstream_duration` are seconds;
+    `cost_usd` is None when the model has no price. `usage_source` says whether the tokens are the
+    provider's own count, an estimate from the bytes, or missing.
+    """
+
+    id: str
+    time: datetime
+    request_id: str
+    operation: str
+    principal: str
+    user: str | None = None
+    group: str | None = None
+    user_source: Source | None = None
+    group_source: Source | None = None
+    tags: tuple[str, ...] = ()
+    request_model: str | None = None
+    response_model: str | None = None
+    provider: str | None = None
+    response_id: str | None = None
+    stream: bool = False
+    status: int = 0
+    outcome: Outcome = "error"
+    error_type: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = field(default=())
+    input_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_output_tokens: int = 0
+    usage_source: UsageSource = "none"
+    cost_usd: Decimal | None = None
+    price_version: str | None = None
+    duration: float = 0.0
+    time_to_first_chunk: float | None = None
+    upstream_duration: float | None = None

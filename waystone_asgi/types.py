@@ -1,0 +1,93 @@
+"""ASGI's types, and the Protocols that a host may implement.
+
+Nothing here does anything. Each seam has one or two methods, and the implementations that come with
+the package use only that seam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from .records import Entity, Identity, Principal, UpstreamRequest, UsageRecord
+
+__all__ = (
+    "ASGIApp",
+    "Authenticate",
+    "Entities",
+    "HTTPConnection",
+    "Identify",
+    "JSONObject",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "Sink",
+    "Upstream",
+    "UpstreamResponse",
+)
+
+JSONObject: TypeAlias = dict[str, object]
+
+Authenticate: TypeAlias = Callable[[HTTPConnection], "Principal | Awaitable[Principal]"]
+"""Proves who calls, from the head of the request; raises `AuthenticationError` or
+`PermissionDeniedError`. It may be a plain function or a coroutine function, and runs before the
+body is read."""
+
+Identify: TypeAlias = Callable[
+    [HTTPConnection, "Principal", Mapping[str, str]], "Identity | Awaitable[Identity]"
+]
+"""Names on whose behalf the call is made. The mapping is the request's `metadata`, empty when it has
+none."""
+
+
+class Sink(Protocol):
+    """Takes finished usage records, in batches, in the order in which the requests ended."""
+
+    async def emit(self, records: Sequence[UsageRecord]) -> None:
+        """Store the records; an exception is logged and counted, and fails no request."""
+
+
+class Entities(Protocol):
+    """Keeps users, groups and the links "user is part of group"."""
+
+    async def merge(self, user: Entity | None, group: Entity | None) -> None:
+        """Merge the metadata (given keys replace, `None` removes, the rest stays) and link the two."""
+
+    async def metadata(self, kind: str, id: str) -> JSONObject | None:
+        """The stored metadata of a `"user"` or `"group"`, or None when it is unknown."""
+
+
+class UpstreamResponse(Protocol):
+    """An answer whose head has arrived. `headers` have lower-case names, in the order received."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+
+    async def receive(self) -> bytes:
+        """The next bytes of the body as they arrived, or `b""` at its proper end.
+
+        Raises `UpstreamTimeoutError` after the idle or total time, `UpstreamError` when the body
+        breaks off.
+        """
+
+    async def aclose(self) -> None:
+        """Give the connection back when the body has ended, close it otherwise. Never raises."""
+
+
+class Upstream(Protocol):
+    """Moves bytes to providers; looks into no body, follows no redirect, keeps no cookie."""
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Send the request and return when the head of the answer is there.
+
+        Raises `UpstreamTimeoutError` (connect, first byte, total) or `UpstreamError`. Cancelling it
+        closes the connection.
+        """
+
+    async def aclose(self) -> None:
+        """Close every connection."""
