@@ -1,0 +1,250 @@
+"""A file `waystone.toml`, or a mapping of the same shape, comes in; a valid `Config` comes out.
+
+Whatever is wrong is a `ConfigurationError` that names the file, the key's whole path and what would
+be right, and shows no value: it may be a credential. It opens nothing and connects to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from msgspec import Meta, Struct, ValidationError, convert
+from msgspec.structs import asdict
+
+from .authentication import APIKey, BearerKeys
+from .catalog import Catalog
+from .exceptions import ConfigurationError
+from .providers import PRESETS, Provider
+from .records import Timeouts
+from .sinks import open_sink
+
+Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any]
+
+_Table = TypeVar("_Table", bound=Struct)
+_Text: TypeAlias = Annotated[str, Meta(min_length=1)]
+_Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
+_Count: TypeAlias = Annotated[int, Meta(ge=1)]
+_Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
+
+_USAGE_URL = "sqlite:///waystone.db"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
+_OPERATIONS = ("chat", "responses", "embeddings", "transcription", "messages")
+_BASE_URL_VARIABLES = {"azure": "AZURE_OPENAI_ENDPOINT"}
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """What the file says, checked and complete; `usage_url` is where `sinks.open_sink` writes."""
+
+    providers: tuple[Provider, ...]
+    api_keys: tuple[APIKey, ...] = ()
+    aliases: Mapping[str, str | Sequence[str]] = {}
+    timeouts: Timeouts = Timeouts()
+    path: str = "/api/gateway"
+    max_body_bytes: int = 33_554_432
+    max_in_flight: int = 1000
+    usage_url: str = _USAGE_URL
+
+
+class _File(Struct, frozen=True, kw_only=True):
+    path: Annotated[str, Meta(pattern="^/")] = "/api/gateway"
+    api_keys: list[object] = []
+    max_body_bytes: _Count = 33_554_432
+    max_in_flight: _Count = 1000
+    providers: dict[str, object] = {}
+    aliases: dict[str, object] = {}
+    timeouts: dict[str, object] = {}
+    usage: dict[str, object] = {}
+    state: dict[str, object] = {}
+
+
+class _ProviderTable(Struct, frozen=True, kw_only=True):
+    type: _Text | None = None
+    base_url: _Text | None = None
+    api_key: _Text | None = None
+    models: tuple[_Text, ...] = ("*",)
+    headers: dict[str, object] = {}
+    api_version: _Text | None = None
+
+
+class _KeyTable(Struct, frozen=True, kw_only=True):
+    key: _Text
+    id: _Id | None = None
+    user: _Id | None = None
+    group: _Id | None = None
+    models: tuple[_Text, ...] | None = None
+    endpoints: tuple[_Text, ...] | None = None
+
+
+class _TimeoutsTable(Struct, frozen=True, kw_only=True):
+    connect: _Seconds = Timeouts().connect
+    first_byte: _Seconds = Timeouts().first_byte
+    idle: _Seconds = Timeouts().idle
+    total: _Seconds = Timeouts().total
+
+
+class _Place(Struct, frozen=True, kw_only=True):
+    url: _Text | None = None
+
+
+def load_config(source: Source) -> Config:
+    """Read and check a file or a mapping; raises `ConfigurationError`."""
+    name, document = _read(source)
+    try:
+        return _config(_resolve(document, ""))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from error
+
+
+def load_usage_url(source: Source) -> str:
+    """The ledger's URL, of a file whose other variables need not be set here."""
+    name, document = _read(source)
+    try:
+        return _usage_url(_resolve(document.get("usage", {}), "usage"))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from error
+
+
+def environment_config(environ: Mapping[str, str], api_key: str) -> Config:
+    """What runs without a file: each provider whose well-known variable is set, and `echo/echo`."""
+    providers = [
+        Provider(name=type, type=type, api_key=environ[preset.api_key_env], base_url=base_url)
+        for type, preset in PRESETS.items()
+        if preset.api_key_env and environ.get(preset.api_key_env)
+        if (base_url := preset.base_url or environ.get(_BASE_URL_VARIABLES.get(type, "")))
+    ]
+    echo = Provider(name="echo", type="echo", models=["echo"])
+    return Config(providers=(*providers, echo), api_keys=(APIKey(key=api_key),))
+
+
+def gateway_settings(source: Source) -> dict[str, Any]:
+    """The keyword arguments of `Gateway` that a file or a mapping stands for."""
+    return settings_of(load_config(source))
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """The keyword arguments of `Gateway` for a configuration, with a sink that is not open yet."""
+    settings = asdict(config)
+    return settings | {"sinks": [open_sink(settings.pop("usage_url"))]}
+
+
+def _read(source: Source) -> tuple[str, Mapping[str, object]]:
+    if isinstance(source, Mapping):
+        return "configuration", source
+    name = os.fspath(source)
+    try:
+        with open(name, "rb") as file:
+            return name, tomllib.load(file)
+    except OSError as error:
+        raise ConfigurationError(f"{name}: cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{name}: is not TOML: {error}.") from error
+
+
+def _resolve(value: object, path: str) -> object:
+    """The value with the variable's content in the place of every `env:NAME`."""
+    if isinstance(value, Mapping):
+        return {key: _resolve(member, _join(path, key)) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_resolve(member, f"{path}[{index}]") for index, member in enumerate(value)]
+    if not isinstance(value, str) or not value.startswith("env:"):
+        return value
+    name = value.removeprefix("env:")
+    if not _VARIABLE.match(name):
+        raise ConfigurationError(f"{path}: after env: comes the name of an environment variable.")
+    if not (content := os.environ.get(name)):
+        raise ConfigurationError(f"{path}: the environment variable {name} is not set.")
+    return content
+
+
+def _config(document: object) -> Config:
+    if isinstance(document, dict) and "rulesets" in document:
+        raise ConfigurationError("rulesets: this version has no rulesets yet; leave them out.")
+    file = _table(document, _File, "")
+    if not file.providers:
+        raise ConfigurationError("providers: give at least one, such as [providers.openai].")
+    if _table(file.state, _Place, "state").url not in {None, "memory", "memory:"}:
+        raise ConfigurationError("state.url: this version keeps its state in memory: only.")
+    config = Config(
+        providers=tuple(_provider(name, value) for name, value in file.providers.items()),
+        api_keys=tuple(_api_key(value, f"api_keys[{i}]") for i, value in enumerate(file.api_keys)),
+        aliases={
+            name: _convert(value, str | list[str], _join("aliases", name))
+            for name, value in file.aliases.items()
+        },
+        timeouts=Timeouts(**asdict(_table(file.timeouts, _TimeoutsTable, "timeouts"))),
+        path=file.path,
+        max_body_bytes=file.max_body_bytes,
+        max_in_flight=file.max_in_flight,
+        usage_url=_usage_url(file.usage),
+    )
+    Catalog({provider.name: provider.models for provider in config.providers}, config.aliases)
+    if config.api_keys:
+        BearerKeys(config.api_keys)
+    return config
+
+
+def _provider(name: str, value: object) -> Provider:
+    path = _join("providers", name)
+    table = _table(value, _ProviderTable, path)
+    type = table.type or name
+    if type not in PRESETS:
+        hint = "" if table.type else f" is missing, and {name!r} is none"
+        raise ConfigurationError(f"{path}.type{hint}: known types are {', '.join(PRESETS)}.")
+    headers = {
+        key: _convert(member, str, _join(f"{path}.headers", key))
+        for key, member in table.headers.items()
+    }
+    return Provider(**asdict(table) | {"name": name, "type": type, "headers": headers})
+
+
+def _api_key(value: object, path: str) -> APIKey:
+    table = _table({"key": value} if isinstance(value, str) else value, _KeyTable, path)
+    for index, endpoint in enumerate(table.endpoints or ()):
+        if endpoint not in _OPERATIONS:
+            known = f"known endpoints are {', '.join(_OPERATIONS)}."
+            raise ConfigurationError(f"{path}.endpoints[{index}]: {known}")
+    return APIKey(**asdict(table))
+
+
+def _usage_url(value: object) -> str:
+    url = _table(value, _Place, "usage").url or _USAGE_URL
+    try:
+        open_sink(url)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"usage.url: {error}") from error
+    return url
+
+
+def _table(value: object, kind: type[_Table], path: str) -> _Table:
+    table: dict[str, object] = _convert(value, dict[str, object], path)
+    known = kind.__struct_fields__
+    for key in table:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+            raise ConfigurationError(f"{_join(path, key)}: unknown key; {hint}")
+    converted: _Table = _convert(table, kind, path)
+    return converted
+
+
+def _convert(value: object, kind: Any, path: str) -> Any:
+    try:
+        return convert(value, kind)
+    except ValidationError as error:
+        message, _, inner = str(error).partition(" - at `$")
+        where = f"{path}{inner.rstrip('`')}".removeprefix(".")
+        message = message[0].lower() + message[1:].replace(" | null", "")
+        raise ConfigurationError(f"{where}: {message}.") from error
+
+
+def _join(path: str, key: object) -> str:
+    name = str(key)
+    if not _BARE_KEY.match(name):
+        name = f'"{name}"'
+    return f"{path}.{name}" if path else name
