@@ -1,1 +1,39 @@
 """An LLM gateway that lives inside your own Python web application."""
+
+from __future__ import annotations
+
+from .authentication import APIKey, BearerKeys, allow_anonymous
+from .exceptions import (
+    AuthenticationError,
+    ConfigurationError,
+    GatewayError,
+    PermissionDeniedError,
+    WaystoneError,
+)
+from .gateway import Gateway
+from .middleware import GatewayMiddleware
+from .providers.provider import Provider
+from .records import Attempt, Entity, Identity, Principal, Timeouts, UsageRecord
+from .sinks import JSONLinesSink, MemorySink
+
+__all__ = (
+    "APIKey",
+    "Attempt",
+    "AuthenticationError",
+    "BearerKeys",
+    "ConfigurationError",
+    "Entity",
+    "Gateway",
+    "GatewayError",
+    "GatewayMiddleware",
+    "Identity",
+    "JSONLinesSink",
+    "MemorySink",
+    "PermissionDeniedError",
+    "Principal",
+    "Provider",
+    "Timeouts",
+    "UsageRecord",
+    "WaystoneError",
+    "allow_anonymous",
+)

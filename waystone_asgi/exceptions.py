@@ -35,7 +35,7 @@ class WaystoneError(Exception):
 
 
 class ConfigurationError(WaystoneError):
-    """The gateway cannot be built or started as configured; the message says what would be right."""
+    """The gateway cannot be built or started so; the message says what would be right."""
 
 
 class CallerLeft(WaystoneError):
@@ -151,11 +151,11 @@ class UpstreamError(GatewayError):
     """The provider failed or cannot be reached."""
 
     status = 502
-    code = "upstream_error"
+    code: str | None = "upstream_error"
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """The provider was too slow; the message names the timer: connect, first byte, idle or total."""
+    """The provider was too slow; the message names the timer that ran out."""
 
     status = 504
     code = "upstream_timeout"

@@ -40,8 +40,8 @@ class Secret:
 class Principal(Struct, frozen=True):
     """Who holds the credential, and what the credential pins and allows.
 
-    `user` and `group` are ids that every call with this credential stands for. `models` are globs of
-    full names (`openai/*`) and `endpoints` operations (`chat`); None allows all.
+    `user` and `group` are ids that every call with this credential stands for. `models` are globs
+    of full names (`openai/*`) and `endpoints` operations (`chat`); None allows all.
     """
 
     id: str
@@ -52,7 +52,7 @@ class Principal(Struct, frozen=True):
 
 
 class Entity(Struct, frozen=True):
-    """A user or a group. `source` says who named it: the host, the credential, or the request body."""
+    """A user or a group. `source` says who named it: host, credential, or request body."""
 
     id: str
     metadata: JSONObject | None = None
@@ -67,7 +67,7 @@ class Identity(Struct, frozen=True):
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
-    """Seconds until a provider is given up: to connect, to the first byte, between bytes, in all."""
+    """Seconds until a provider is given up: connecting, first byte, between bytes, in all."""
 
     connect: float = 5.0
     first_byte: float = 60.0
@@ -91,8 +91,8 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     def __repr__(self) -> str:
         return f"Endpoint({self.scheme}://{self.host}:{self.port}{self.path})"
 
-    def __rich_repr__(self) -> list[str]:
-        return [repr(self)]
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("host", self.host), ("path", self.path)]
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True):
@@ -121,7 +121,7 @@ class Route(Struct, frozen=True, kw_only=True):
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """Tokens of one answer. Cache reads and writes are parts of input, reasoning a part of output."""
+    """Tokens of one answer. Cache reads and writes are parts of input, reasoning of output."""
 
     input_tokens: int = 0
     output_tokens: int = 0

@@ -41,8 +41,8 @@ body is read."""
 Identify: TypeAlias = Callable[
     [HTTPConnection, "Principal", Mapping[str, str]], "Identity | Awaitable[Identity]"
 ]
-"""Names on whose behalf the call is made. The mapping is the request's `metadata`, empty when it has
-none."""
+"""Names on whose behalf the call is made. The mapping is the request's `metadata`, empty when it
+has none."""
 
 
 class Sink(Protocol):
@@ -56,7 +56,7 @@ class Entities(Protocol):
     """Keeps users, groups and the links "user is part of group"."""
 
     async def merge(self, user: Entity | None, group: Entity | None) -> None:
-        """Merge the metadata (given keys replace, `None` removes, the rest stays) and link the two."""
+        """Merge the metadata (given keys replace, None removes, the rest stays), and link."""
 
     async def metadata(self, kind: str, id: str) -> JSONObject | None:
         """The stored metadata of a `"user"` or `"group"`, or None when it is unknown."""

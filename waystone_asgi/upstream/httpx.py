@@ -27,7 +27,9 @@ class HTTPXUpstream:
             import httpx
 
             limits = httpx.Limits(
-                max_connections=max_connections, max_keepalive_connections=100, keepalive_expiry=30.0
+                max_connections=max_connections,
+                max_keepalive_connections=100,
+                keepalive_expiry=30.0,
             )
             transport = httpx.AsyncHTTPTransport(http1=True, http2=False, limits=limits)
         self._transport = transport
@@ -63,7 +65,9 @@ class HTTPXUpstream:
                 f"No connection within {timeouts.connect:g} seconds (connect)."
             ) from None
         except (self._httpx.TransportError, OSError) as error:
-            raise UpstreamError(f"The provider cannot be reached ({type(error).__name__}).") from None
+            raise UpstreamError(
+                f"The provider cannot be reached ({type(error).__name__})."
+            ) from None
         return HTTPXResponse(response, self._httpx, timeouts.idle, deadline)
 
     async def aclose(self) -> None:

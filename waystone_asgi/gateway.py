@@ -1,0 +1,313 @@
+"""The corridor: one request's whole life, top to bottom, and the gateway that it runs through.
+
+In: ASGI. Out: answers, and one usage record for each authenticated request, whatever became of it.
+It orders the rooms: it knows no dialect, parses no header and no JSON.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+
+from .authentication import APIKey, check_endpoint, prove
+from .calls import Call, Table, accept
+from .catalog import Catalog
+from .departures import Departures, Visit
+from .exceptions import CallerLeft, GatewayError, InternalError, OverloadedError
+from .identity import claimed, name
+from .identity import identify as read_metadata
+from .lifespan import Lifespan, serve_lifespan
+from .providers.openai import build_request, parse_response
+from .providers.openai_stream import StreamDecoder
+from .providers.provider import Provider
+from .records import Timeouts
+from .relay import drain, first_events, relay
+from .requests import read_body
+from .responses import Reply
+from .routing import MAX_ANSWER_BYTES, Try, passed_on, read_all
+from .settings import (
+    choose_authenticate,
+    choose_entities,
+    choose_providers,
+    choose_sinks,
+    choose_timeouts,
+    choose_upstream,
+    local_upstream,
+)
+from .sinks.outbox import Outbox, Overflow
+from .types import Authenticate, Entities, Identify, Receive, Scope, Send, Sink
+from .usage import OpenRecord, estimate
+from .wire.models import encode_identified, encode_model, encode_models
+from .wire.requests import ChatRequest, decode_chat_request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from .types import Upstream, UpstreamResponse
+
+logger = logging.getLogger("waystone_asgi")
+
+
+class Gateway:
+    """An ASGI application to mount in yours, or to serve by itself.
+
+    `authenticate` says who may call; `api_keys` is short for `BearerKeys`. `identify` names on
+    whose behalf; the default reads `metadata.waystone`. `sinks` get the usage records, and so does
+    the ledger at `usage["url"]`. `upstream` replaces the transport to providers: an `Upstream`, or
+    a transport of httpx. `path` is where the standalone server mounts it. `max_body_bytes` bounds
+    requests, `max_in_flight` how many run at once. `overflow` says whether a request waits or its
+    record is dropped when `queue_limit` records are waiting for the sinks.
+
+    Raises `ConfigurationError`. Constructing opens nothing: `lifespan` or `running` does, or the
+    first request.
+    """
+
+    def __init__(
+        self,
+        *,
+        providers: Sequence[Provider],
+        authenticate: Authenticate | None = None,
+        api_keys: Sequence[str | APIKey] = (),
+        allow_anonymous: bool = False,
+        identify: Identify = read_metadata,
+        entities: Entities | None = None,
+        sinks: Sequence[Sink] = (),
+        usage: Mapping[str, str] | None = None,
+        state: Mapping[str, str] | None = None,
+        upstream: object = None,
+        aliases: Mapping[str, str | Sequence[str]] | None = None,
+        timeouts: Timeouts | Mapping[str, float] | None = None,
+        path: str = "/api/gateway",
+        max_body_bytes: int = 32 * 1024 * 1024,
+        max_in_flight: int = 1000,
+        queue_limit: int = 10_000,
+        overflow: Overflow = "wait",
+    ) -> None:
+        self.path = "/" + path.strip("/") if path.strip("/") else ""
+        self.providers = choose_providers(providers)
+        self.catalog = Catalog({p.name: p.models for p in self.providers.values()}, aliases)
+        self.entities = choose_entities(entities, state)
+        self.outbox = Outbox(choose_sinks(sinks, usage), limit=queue_limit, overflow=overflow)
+        self._authenticate = choose_authenticate(authenticate, api_keys, allow_anonymous)
+        self._identify = identify
+        self._timeouts = choose_timeouts(timeouts)
+        self._max_body_bytes = max_body_bytes
+        self._max_in_flight = max_in_flight
+        self._make_upstream = choose_upstream(upstream)
+        self._owns_upstream = upstream is None
+        self._upstreams: dict[str, Upstream] = {}
+        self._departures = Departures()
+        self._life = Lifespan(self._serve)
+        self._table: Table = {
+            "/v1/chat/completions": {"POST": self._chat},
+            "/v1/models": {"GET": self._list_models},
+            "/v1/models/": {"GET": self._show_model},
+            "/identify": {"POST": self._merge_entities},
+            "/health": {"GET": self._health},
+            "/ready": {"GET": self._ready},
+        }
+
+    @classmethod
+    def from_config(cls, source: str | PathLike[str] | Mapping[str, Any], **overrides: Any) -> Self:
+        """A gateway from `waystone.toml` or a mapping of the same form; keywords come first.
+
+        Raises `ConfigurationError` with the file, the key's path and what would be right.
+        """
+        from .config import gateway_settings
+
+        return cls(**{**gateway_settings(source), **overrides})
+
+    # Life: see `lifespan.py`.
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Open on entering; on leaving finish what is in flight, and hand over all records."""
+        async with self._life.running():
+            yield self
+
+    def lifespan(self, app: object) -> AbstractAsyncContextManager[None]:
+        """`running`, in the form that Starlette, FastAPI and Litestar take as `lifespan`."""
+        return self._life.running()
+
+    async def _serve(self, opened: Callable[[], None], closing: anyio.Event) -> None:
+        await self.outbox.open()
+        network = self._make_upstream()
+        self._upstreams = {"http": network, "https": network, "echo": local_upstream()}
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self.outbox.run)
+                tasks.start_soon(self._departures.run, tasks)
+                opened()
+                await closing.wait()
+                tasks.cancel_scope.cancel()
+        finally:
+            await self.outbox.aclose()
+            if self._owns_upstream:
+                with anyio.move_on_after(1, shield=True):
+                    await network.aclose()
+
+    # Accept.
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await serve_lifespan(self.running, receive, send)
+        elif scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            call = Call(scope, receive, send)
+            self._life.enter()
+            try:
+                await accept(call, self._table)(call)
+            except GatewayError as error:
+                if not call.reply.started:
+                    await call.reply.error(error)
+            except CallerLeft:
+                pass
+            finally:
+                self._life.leave()
+
+    async def _admit(self) -> None:
+        """Open if need be; refuse when draining or when too much is in flight."""
+        if not self._life.is_open:
+            if self._life.state in ("draining", "closed"):
+                raise OverloadedError("The gateway is shutting down; try again elsewhere.")
+            try:
+                await self._life.ensure()
+            except Exception:
+                raise InternalError("The gateway could not be opened.") from None
+        if self._life.in_flight > self._max_in_flight:
+            raise OverloadedError("Too many requests are in flight; try again shortly.")
+
+    # A chat completion, from authentication to its record.
+
+    async def _chat(self, call: Call) -> None:
+        await self._admit()
+        principal = await prove(self._authenticate, call.connection)
+        record = OpenRecord(
+            operation="chat",
+            principal=principal.id,
+            request_id=call.head.request_id,
+            started=call.reply.started_at,
+        )
+        try:
+            check_endpoint(principal, "chat")
+            call.head.check(self._max_body_bytes)
+            request = decode_chat_request(await read_body(call.receive, self._max_body_bytes))
+            record.request_model = request.view.model
+            record.stream = bool(request.view.stream)
+            with self._departures.visit(call.receive) as visit:
+                record.identity = await name(
+                    self._identify, call.connection, principal, request.view.metadata or {}
+                )
+                await self.entities.merge(record.identity.user, record.identity.group)
+                route = self.catalog.resolve(request.view.model, principal)
+                record.target = route.targets[0]
+                await self._forward(call, request, record, visit)
+            if visit.gone:
+                raise CallerLeft
+        except GatewayError as error:
+            record.failed(error)
+            raise
+        except CallerLeft:
+            raise
+        except Exception as error:
+            logger.exception("A bug in the gateway, at request %s.", call.head.request_id)
+            record.failed(internal := InternalError("The gateway failed."))
+            raise internal from error
+        finally:
+            finished = record.close()
+            if not self.outbox.offer(finished):
+                await self.outbox.wait(finished)
+
+    async def _forward(
+        self, call: Call, request: ChatRequest, record: OpenRecord, visit: Visit
+    ) -> None:
+        """Translate, send, and reply with what comes; the record keeps what the attempt came to."""
+        assert record.target is not None
+        provider = self.providers[record.target.provider]
+        body, dropped = build_request(request, record.target.model, provider.preset)
+        decoder = StreamDecoder(request.view) if record.stream else None
+        attempt = Try(record.target, provider)
+        reply = call.reply
+        reply.add_headers(attempt.headers(dropped))
+        response: UpstreamResponse | None = None
+        error_type: str | None = "cancelled"
+        try:
+            upstream = self._upstreams[provider.endpoint.scheme]
+            response = await attempt.send(upstream, body, self._timeouts)
+            reply.add_headers(passed_on(response))
+            if decoder is None:
+                answer = parse_response(await read_all(response, MAX_ANSWER_BYTES))
+                record.answered(answer, estimate(len(body), len(answer.body)))
+                reply.upstream_seconds = attempt.elapsed
+                await reply.json(200, answer.body)
+                record.succeeded()
+            else:
+                await self._stream(reply, record, decoder, response)
+                visit.end()
+                await drain(response, decoder)
+            error_type = record.error_type
+        except GatewayError as error:
+            error_type = attempt.redact(error).error_type
+            raise
+        finally:
+            record.upstream_duration = reply.upstream_seconds = attempt.elapsed
+            record.attempts = (attempt.finish(error_type),)
+            if decoder is not None and decoder.started:
+                record.answered(decoder, estimate(len(body), decoder.relayed_bytes))
+            if response is not None:
+                await response.aclose()
+
+    async def _stream(
+        self, reply: Reply, record: OpenRecord, decoder: StreamDecoder, response: UpstreamResponse
+    ) -> None:
+        """Relay the events; a failure after the first one ends the stream and not the request."""
+        held = await first_events(response, decoder)
+        record.first_chunk()
+        reply.upstream_seconds = record.time_to_first_chunk
+        await reply.start_stream()
+        failure = await relay(response, decoder, reply, held)
+        if failure is None:
+            record.succeeded()
+        else:
+            cut = decoder.error is None
+            record.failed(failure, "upstream_cut" if cut else "error")
+            record.status = 200
+
+    # The smaller operations.
+
+    async def _list_models(self, call: Call) -> None:
+        principal = await prove(self._authenticate, call.connection)
+        await call.reply.json(200, encode_models(self.catalog.models(principal)))
+
+    async def _show_model(self, call: Call) -> None:
+        principal = await prove(self._authenticate, call.connection)
+        target = self.catalog.resolve(call.argument, principal).targets[0]
+        await call.reply.json(200, encode_model(call.argument, target.provider))
+
+    async def _merge_entities(self, call: Call) -> None:
+        await self._admit()
+        principal = await prove(self._authenticate, call.connection)
+        check_endpoint(principal, "identify")
+        call.head.check(self._max_body_bytes)
+        identity = claimed(principal, await read_body(call.receive, self._max_body_bytes))
+        await self.entities.merge(identity.user, identity.group)
+        await call.reply.json(200, encode_identified(identity))
+
+    async def _health(self, call: Call) -> None:
+        await call.reply.json(200, b'{"status":"ok"}')
+
+    async def _ready(self, call: Call) -> None:
+        if self._life.is_open:
+            await call.reply.json(200, b'{"status":"ready"}')
+            return
+        state = self._life.state
+        # Where no lifespan reaches us, the first probe opens the gateway and the next one finds it.
+        self._life.begin()
+        raise OverloadedError(f"Not ready: {state}.")

@@ -1,0 +1,84 @@
+"""Reads requests: the head from the scope, the body from `receive`, within its bound.
+
+In: scope and receive. Out: the path below the mount, a request id, the body's bytes. It trusts
+`scope["path"]` and `scope["root_path"]` and never the Host header; it looks into no body.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from .exceptions import CallerLeft, InvalidRequestError, RequestTooLargeError
+from .types import Receive, Scope
+
+_SANE = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/+=@-"
+
+
+class Head:
+    """What is read from a request's head: its headers by name (the last of each), and its id.
+
+    The caller's `x-request-id` is taken over when it is sane: 1 to 128 characters that no log or
+    header could be confused by.
+    """
+
+    __slots__ = ("_headers", "request_id")
+
+    def __init__(self, scope: Scope) -> None:
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = self._headers.get(b"x-request-id", b"")
+        if 0 < len(given) <= 128 and not given.strip(_SANE):
+            self.request_id = given.decode("ascii")
+        else:
+            self.request_id = "req_" + secrets.token_hex(12)
+
+    def check(self, limit: int) -> None:
+        """Refuse a body that is said to be too long or is coded.
+
+        Raises `RequestTooLargeError` or `InvalidRequestError`.
+        """
+        length = self._headers.get(b"content-length")
+        if length is not None and length.isdigit() and int(length[:20]) > limit:
+            raise _too_large(limit)
+        coding = self._headers.get(b"content-encoding", b"identity")
+        if coding.lower() != b"identity":
+            raise InvalidRequestError("Send the body without a content-encoding.")
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises `RequestTooLargeError`, or `CallerLeft` when it is cut short."""
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    chunks: list[bytes] = []
+    size = 0
+    while message["type"] == "http.request":
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+        message = await receive()
+    raise CallerLeft
+
+
+def route_path(scope: Scope) -> str:
+    """The path below the mount, however the server and the proxies in front write the prefix.
+
+    A path that does not begin with `root_path` was already stripped by a proxy or a router.
+    """
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    if root and path.startswith(root):
+        rest = path[len(root) :]
+        if not rest or rest.startswith("/"):
+            return rest or "/"
+    return path
+
+
+def _too_large(limit: int) -> RequestTooLargeError:
+    return RequestTooLargeError(f"The body is longer than {limit} bytes.")

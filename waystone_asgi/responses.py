@@ -1,0 +1,93 @@
+"""Writes answers: JSON, errors in OpenAI's form, and event streams.
+
+In: a status, bytes, headers. Out: ASGI messages, the start sent once. It knows no provider and
+decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from time import monotonic
+
+from .exceptions import GatewayError
+from .types import Send
+from .wire.members import encode
+
+_JSON = (b"content-type", b"application/json")
+_STREAM = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Reply:
+    """The answer to one request, begun at `started_at` (monotonic seconds).
+
+    `started` is true once a status has been sent. `upstream_seconds` is how long the provider took,
+    once that is known.
+    """
+
+    __slots__ = ("_headers", "_send", "started", "started_at", "upstream_seconds")
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._headers: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
+        self.started = False
+        self.started_at = monotonic()
+        self.upstream_seconds: float | None = None
+
+    def add_headers(self, headers: Headers) -> None:
+        """Headers for whatever answer follows."""
+        self._headers += headers
+
+    async def json(self, status: int, body: bytes) -> None:
+        """The whole answer, as JSON."""
+        length = (b"content-length", b"%d" % len(body))
+        await self._start(status, [_JSON, length, *self._headers])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def error(self, error: GatewayError) -> None:
+        """The whole answer, as an error object with the error's own headers."""
+        self._headers += error.headers
+        await self.json(error.status, encode_error(error))
+
+    async def start_stream(self) -> None:
+        """The head of an event stream."""
+        await self._start(200, [*_STREAM, *self._headers])
+
+    async def write(self, data: bytes) -> None:
+        """Some whole events, in one write."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end_stream(self, data: bytes = b"") -> None:
+        """The last events and the end."""
+        await self._send({"type": "http.response.body", "body": data})
+
+    async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.started = True
+        if self.upstream_seconds is not None:
+            headers.append((b"server-timing", self._timing(self.upstream_seconds)))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    def _timing(self, upstream: float) -> bytes:
+        """Milliseconds at the provider and here (W3C Server Timing)."""
+        here = monotonic() - self.started_at - upstream
+        return b"upstream;dur=%.3f, gateway;dur=%.3f" % (upstream * 1000, max(0.0, here) * 1000)
+
+
+def encode_error(error: GatewayError) -> bytes:
+    """OpenAI's error object: message, type, param and code, then what else the provider said."""
+    return encode(
+        {
+            "error": {
+                "message": error.message,
+                "type": error.type,
+                "param": error.param,
+                "code": error.code,
+                **error.extra,
+            }
+        }
+    )

@@ -1,0 +1,110 @@
+"""One request's way to a provider: the attempt, its time, and what came of it.
+
+In: a target's endpoint and body. Out: the answer whose head has arrived, with its status checked.
+Knows no caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from time import monotonic
+from urllib.parse import quote
+
+from .exceptions import GatewayError, UpstreamError
+from .providers.openai import parse_error
+from .providers.provider import Provider
+from .records import Attempt, Target, Timeouts, UpstreamRequest
+from .types import Upstream, UpstreamResponse
+
+_PASSED_ON = (b"x-ratelimit-", b"retry-after")
+_MAX_ERROR_BYTES = 1024 * 1024
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+
+class Try:
+    """One attempt at one target: send once, and say what became of it."""
+
+    __slots__ = ("_provider", "_started", "_status", "_target")
+
+    def __init__(self, target: Target, provider: Provider) -> None:
+        self._target = target
+        self._provider = provider
+        self._started = monotonic()
+        self._status: int | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the attempt began."""
+        return monotonic() - self._started
+
+    async def send(self, upstream: Upstream, body: bytes, timeouts: Timeouts) -> UpstreamResponse:
+        """Send, and return the answer when it is one.
+
+        Raises `UpstreamError` and its kinds; a refusal carries the headers that are passed on.
+        """
+        response = await upstream.send(
+            UpstreamRequest(endpoint=self._provider.endpoint, body=body, timeouts=timeouts)
+        )
+        self._status = response.status
+        if 200 <= response.status < 300:
+            return response
+        try:
+            refusal = parse_error(response.status, await read_all(response, _MAX_ERROR_BYTES))
+        finally:
+            await response.aclose()
+        refusal.headers += passed_on(response)
+        raise refusal
+
+    def headers(self, dropped: Iterable[str]) -> list[tuple[bytes, bytes]]:
+        """Where the request went, for the caller."""
+        headers = [
+            (b"x-waystone-provider", _header(self._target.provider)),
+            (b"x-waystone-model", _header(self._target.model)),
+            (b"x-waystone-attempts", b"1"),
+        ]
+        if names := ", ".join(dropped):
+            headers.append((b"x-waystone-dropped", _header(names)))
+        return headers
+
+    def finish(self, error_type: str | None) -> Attempt:
+        """The attempt as the record keeps it."""
+        return Attempt(
+            provider=self._target.provider,
+            model=self._target.model,
+            status=self._status,
+            seconds=self.elapsed,
+            error_type=error_type,
+        )
+
+    def redact(self, error: GatewayError) -> GatewayError:
+        """The error without the provider's credential, should the provider have repeated it."""
+        key = self._provider.api_key.reveal() if self._provider.api_key else ""
+        if key and key in error.message:
+            error.message = error.message.replace(key, "***")
+        if key and key in repr(error.extra):
+            error.extra = {}
+        return error
+
+
+async def read_all(response: UpstreamResponse, limit: int) -> bytes:
+    """The whole body of an answer, of at most `limit` bytes. Raises `UpstreamError`."""
+    chunks: list[bytes] = []
+    size = 0
+    while data := await response.receive():
+        chunks.append(data)
+        size += len(data)
+        if size > limit:
+            raise UpstreamError(f"The provider's answer is longer than {limit} bytes.")
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def passed_on(response: UpstreamResponse) -> tuple[tuple[bytes, bytes], ...]:
+    """The provider's headers that reach the caller: its rate limits and when to come back."""
+    return tuple(header for header in response.headers if header[0].startswith(_PASSED_ON))
+
+
+def _header(value: str) -> bytes:
+    """A name as a header value: as it is, or percent-encoded where a header could not carry it."""
+    if value.isascii() and value.isprintable():
+        return value.encode()
+    return quote(value, safe="/:, ").encode()

@@ -1,0 +1,113 @@
+"""What a host leaves out or writes short, made whole: hooks, stores, sinks, transports.
+
+In: keyword arguments of `Gateway`. Out: one of each seam, or `ConfigurationError` that says what
+would be right. It opens nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from .authentication import APIKey, BearerKeys, allow_anonymous
+from .entities.memory import MemoryEntities
+from .exceptions import ConfigurationError
+from .providers.echo import answer
+from .providers.provider import Provider
+from .records import Timeouts
+from .sinks import open_sink
+from .types import Authenticate, Entities, Sink, Upstream
+from .upstream.httpx import HTTPXUpstream
+from .upstream.local import LocalUpstream
+
+NAMED: tuple[str, ...] = ("memory", "memory:")
+
+
+def choose_authenticate(
+    authenticate: Authenticate | None, api_keys: Iterable[str | APIKey], anonymous: bool
+) -> Authenticate:
+    """The one way in. There is no default: a gateway that forgot to ask who calls is refused."""
+    keys = list(api_keys)
+    chosen: list[Authenticate] = [] if authenticate is None else [authenticate]
+    if keys:
+        chosen.append(BearerKeys(keys))
+    if anonymous:
+        chosen.append(allow_anonymous)
+    if len(chosen) != 1:
+        raise ConfigurationError(
+            "Say in one way who may call: authenticate=BearerKeys([...]) or a hook of your own; "
+            "or, to let everyone in, authenticate=allow_anonymous."
+        )
+    if not callable(chosen[0]):
+        raise ConfigurationError("authenticate: expected a function that takes a connection.")
+    return chosen[0]
+
+
+def choose_entities(entities: Entities | None, state: Mapping[str, str] | None) -> Entities:
+    """The store of users and groups: the host's own, or that of `state["url"]`."""
+    if entities is not None:
+        return entities
+    if (url := (state or {}).get("url", "memory:")) not in NAMED:
+        raise ConfigurationError(f"state.url: expected memory:, not {url.partition(':')[0]}.")
+    return MemoryEntities()
+
+
+def choose_sinks(sinks: Sequence[Sink], usage: Mapping[str, str] | None) -> tuple[Sink, ...]:
+    """The host's sinks, then that of `usage["url"]`."""
+    for sink in sinks:
+        if not callable(getattr(sink, "emit", None)):
+            raise ConfigurationError(f"sinks: {type(sink).__name__} has no method `emit`.")
+    return (*sinks, *([open_sink(usage["url"])] if usage else []))
+
+
+def choose_timeouts(timeouts: Timeouts | Mapping[str, float] | None) -> Timeouts:
+    """Seconds, each above zero."""
+    if not isinstance(timeouts, Timeouts):
+        try:
+            timeouts = msgspec.convert(dict(timeouts or {}), Timeouts)
+        except msgspec.ValidationError as error:
+            raise ConfigurationError(f"timeouts: {error}.") from None
+    for field in Timeouts.__struct_fields__:
+        if not getattr(timeouts, field) > 0:
+            raise ConfigurationError(f"timeouts.{field}: expected seconds above zero.")
+    return timeouts
+
+
+def choose_providers(providers: Iterable[Provider]) -> dict[str, Provider]:
+    """The providers by name."""
+    named: dict[str, Provider] = {}
+    for provider in providers:
+        if not isinstance(provider, Provider):
+            raise ConfigurationError("providers: expected Provider.openai(…) and the like.")
+        if provider.name in named:
+            raise ConfigurationError(
+                f"providers.{provider.name}: two providers have this name; give one a `name`."
+            )
+        named[provider.name] = provider
+    if not named:
+        raise ConfigurationError("providers: give at least one, such as Provider.openai(…).")
+    return named
+
+
+def choose_upstream(upstream: Any) -> Callable[[], Upstream]:
+    """What makes the transport when the gateway opens: the host's own, or a fresh default.
+
+    An httpx or httpx2 transport is taken as it is.
+    """
+    if upstream is None:
+        return HTTPXUpstream
+    if hasattr(upstream, "handle_async_request"):
+        upstream = HTTPXUpstream(upstream)
+    if not hasattr(upstream, "send"):
+        raise ConfigurationError(
+            "upstream: expected an Upstream, or a transport of httpx or httpx2."
+        )
+    chosen: Upstream = upstream
+    return lambda: chosen
+
+
+def local_upstream() -> Upstream:
+    """The transport of providers that answer in this process."""
+    return LocalUpstream(answer)

@@ -1,0 +1,1 @@
+"""The vocabularies spoken on the wire, one a file: Structs and codecs, nothing else."""

@@ -1,0 +1,129 @@
+"""Chat completions as OpenAI's API reference writes them: the fields that are read, not all there
+are.
+
+A request is a view Struct for the fields we read beside the raw members it carries. Nothing is
+decided here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+Name = str | None
+
+
+class ContentPart(Struct):
+    """A part of a message: text, image, audio, file, or one that came after this was written."""
+
+    type: str
+
+
+class TextPart(Struct, tag_field="type", tag="text"):
+    """The one kind of part a tool message takes."""
+
+    text: str
+
+
+Content = str | list[str | ContentPart]
+
+
+class DeveloperMessage(Struct, tag_field="role", tag="developer"):
+    content: Content
+    name: Name = None
+
+
+class SystemMessage(Struct, tag_field="role", tag="system"):
+    content: Content
+    name: Name = None
+
+
+class UserMessage(Struct, tag_field="role", tag="user"):
+    content: Content
+    name: Name = None
+
+
+class FunctionMessage(Struct, tag_field="role", tag="function"):
+    content: Content
+    name: Name = None
+
+
+class ToolMessage(Struct, tag_field="role", tag="tool"):
+    content: str | list[str | TextPart]
+    tool_call_id: str
+    name: Name = None
+
+
+class AssistantMessage(Struct, tag_field="role", tag="assistant"):
+    content: Content | None = None
+    tool_calls: list[Any] | None = None
+    function_call: Any = None
+    name: Name = None
+
+    def __post_init__(self) -> None:
+        if self.content is None and not self.tool_calls and self.function_call is None:
+            raise ValueError("`content` may be null only beside `tool_calls` or `function_call`")
+
+
+ChatMessage = (
+    DeveloperMessage
+    | SystemMessage
+    | UserMessage
+    | AssistantMessage
+    | FunctionMessage
+    | ToolMessage
+)
+
+
+class StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class ChatCompletionRequest(Struct):
+    """The view of a request. `max_completion_tokens` and `n` are whole, whatever their spelling."""
+
+    model: Annotated[str, Meta(min_length=1)]
+    messages: Annotated[list[ChatMessage], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    store: bool | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    max_completion_tokens: Positive | None = None
+    n: Positive | None = None
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+
+
+class ChatCompletionChunk(Struct):
+    """The view of one streamed event."""
+
+    id: Any = None
+    model: Any = None
+    choices: list[ChunkChoice] | None = None
+    usage: Any = None
+    x_groq: Any = None
+    error: Any = None
+
+
+class ChunkChoice(Struct):
+    index: int = 0
+    finish_reason: Any = None
+    error: Any = None
+
+
+DOCUMENT = msgspec.json.Decoder()
+"""Decodes a whole document, so that every string, number and nesting in it has been looked at."""
+
+ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+CHUNK = msgspec.json.Decoder(ChatCompletionChunk)
+
+
+def view(document: object) -> ChatCompletionRequest:
+    """The view of a decoded document; raises `msgspec.ValidationError` with a path."""
+    return msgspec.convert(document, ChatCompletionRequest)

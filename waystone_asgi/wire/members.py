@@ -1,0 +1,131 @@
+"""JSON objects whose members can be replaced while every other byte stays as it was.
+
+In: a document and the raw value of each of its members. Out: the document with some values changed.
+White space, number forms, escapes and the order of members survive. It decodes no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import msgspec
+
+Buffer: TypeAlias = bytes | msgspec.Raw
+Members: TypeAlias = dict[str, msgspec.Raw]
+Changes: TypeAlias = Mapping[str, Buffer | None]
+Span: TypeAlias = tuple[int, int, int]
+
+MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""What msgspec raises on hostile input; nesting ends in `RecursionError`."""
+
+_MEMBERS = msgspec.json.Decoder(Members)
+_STRING = msgspec.json.Decoder(str)
+_SPACE = b" \t\r\n"
+
+encode = msgspec.json.Encoder().encode
+
+
+def decode_members(document: Buffer) -> Members:
+    """The raw value of each member; of duplicate keys the last. Raises one of `MALFORMED`."""
+    return _MEMBERS.decode(document)
+
+
+def is_compact(document: bytes, members: Members) -> bool:
+    """Whether the document has no white space between its members and no duplicate keys.
+
+    The shortest text that has these members is compact, so a document of exactly that length is it.
+    """
+    size = sum(map(len, members)) + sum(map(len, members.values()))
+    return size + 4 * len(members) + 1 == len(document)
+
+
+def has_duplicates(document: bytes, members: Members) -> bool:
+    """Whether a key stands more than once in the object itself (not in nested ones)."""
+    return not is_compact(document, members) and _spans(document, members) is None
+
+
+def splice(document: bytes, members: Members, changes: Changes) -> bytes:
+    """The document with members replaced, removed (None) or, when new, added at the end."""
+    if not changes:
+        return document
+    added = {name: value for name, value in changes.items() if name not in members}
+    spans = None if is_compact(document, members) else _spans(document, members)
+    if spans is None:
+        return _join(members, changes, added)
+    view = memoryview(document)
+    pieces: list[Buffer | memoryview] = []
+    new: Buffer | None
+    end = 0
+    for (name, value), (key, start, stop) in zip(members.items(), spans, strict=True):
+        new = changes.get(name, value)
+        if new is not None:
+            if pieces or end == 0:
+                pieces.append(view[end:start])
+            else:  # the members before this one are gone, and so is the comma
+                pieces += (view[: spans[0][0]], view[key:start])
+            pieces.append(new)
+        end = stop
+    if not pieces:
+        pieces.append(view[: spans[0][0] if spans else document.index(b"{") + 1])
+    for name, new in added.items():
+        if new is not None:
+            pieces += (b"," if len(pieces) > 1 else b"", encode(name), b":", new)
+    pieces.append(view[end or document.index(b"{") + 1 :])
+    return b"".join(pieces)
+
+
+def _join(members: Members, changes: Changes, added: Changes) -> bytes:
+    """The compact form, which for a compact document is the document itself but for the changes."""
+    pieces: list[Buffer] = []
+    new: Buffer | None
+    for name, value in members.items():
+        new = changes.get(name, value)
+        if new is not None:
+            pieces += (b",", encode(name), b":", new)
+    for name, new in added.items():
+        if new is not None:
+            pieces += (b",", encode(name), b":", new)
+    pieces[:1] = (b"{",)
+    pieces.append(b"}")
+    return b"".join(pieces)
+
+
+def _spans(document: bytes, members: Members) -> list[Span] | None:
+    """Where each member's key and value begin and its value ends; None when a key is duplicate.
+
+    Walks key by key. Each value is compared with the one decoded, so the walk cannot lose its
+    place.
+    """
+    spans: list[Span] = []
+    position = _skip(document, 0) + 1
+    for index, (name, raw) in enumerate(members.items()):
+        if index:
+            position = _skip(document, position)
+            if document[position] != 0x2C:
+                return None
+            position += 1
+        key = _skip(document, position)
+        position = _key_end(document, key)
+        if _STRING.decode(document[key:position]) != name:
+            return None
+        start = _skip(document, _skip(document, position) + 1)
+        value = bytes(raw)
+        if not document.startswith(value, start):
+            return None
+        position = start + len(value)
+        spans.append((key, start, position))
+    return spans if document[_skip(document, position)] == 0x7D else None
+
+
+def _skip(document: bytes, position: int) -> int:
+    while document[position] in _SPACE:
+        position += 1
+    return position
+
+
+def _key_end(document: bytes, key: int) -> int:
+    end = document.index(b'"', key + 1)
+    while (len(document[key:end]) - len(document[key:end].rstrip(b"\\"))) % 2:
+        end = document.index(b'"', end + 1)
+    return end + 1

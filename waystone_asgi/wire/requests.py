@@ -1,0 +1,152 @@
+"""Decodes request bodies: bytes to a typed view beside the raw members they carry.
+
+In: a body as it was received. Out: a `ChatRequest`, or `InvalidRequestError` with the path of what
+is wrong in `param`. A message never repeats what the body said.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from ..exceptions import InvalidRequestError
+from .chat import DOCUMENT, ITEMS, ChatCompletionRequest, view
+from .members import MALFORMED, Changes, Members, decode_members, encode, has_duplicates, splice
+
+_PATH = re.compile(r" - at `\$\.?(.*)`$")
+_FIELD = re.compile(r"(?:field|unknown field) `([^`]*)`")
+_ECHO = re.compile(r"^Invalid (?:enum )?value .*")
+_ROLES = "developer, system, user, assistant, function, tool"
+_SMALL = 65536
+
+
+class ChatRequest(msgspec.Struct, frozen=True):
+    """A chat completion request: the view, the document, its members, and what must be respelled.
+
+    `respelled` holds the members whose value is right but not in the form providers take.
+    """
+
+    view: ChatCompletionRequest
+    document: bytes
+    members: Members
+    respelled: Changes
+
+
+def decode_document(body: bytes) -> object:
+    """The whole document, looked at to its last value. Raises `InvalidRequestError`."""
+    if not body:
+        raise InvalidRequestError("The request has no body; send a JSON object.")
+    try:
+        return DOCUMENT.decode(body)
+    except RecursionError:
+        raise InvalidRequestError("The body is nested too deeply.") from None
+    except UnicodeDecodeError:
+        raise InvalidRequestError("The body is not valid UTF-8.") from None
+    except msgspec.MsgspecError as error:
+        raise InvalidRequestError(f"The body is not JSON: {_describe(error)[0]}.") from None
+
+
+def decode_members_once(document: bytes, where: str | None = None) -> Members:
+    """The members of an object in which each key stands once. Raises `InvalidRequestError`."""
+    try:
+        members = decode_members(document)
+    except MALFORMED as error:
+        raise InvalidRequestError(
+            f"Expected a JSON object: {_describe(error)[0]}.", param=where
+        ) from None
+    if has_duplicates(document, members):
+        raise InvalidRequestError("The object has a key more than once.", param=where)
+    return members
+
+
+def decode_chat_request(body: bytes) -> ChatRequest:
+    """Decode and check a chat completion request. Raises `InvalidRequestError`."""
+    document = decode_document(body)
+    members = decode_members_once(body)
+    try:
+        request = view(document)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise invalid(error, document) from None
+    messages = members["messages"]
+    _check_messages(bytes(messages), len(request.messages))
+    respelled: dict[str, bytes] = {}
+    for name in ("max_completion_tokens", "n"):
+        if isinstance(number := getattr(request, name), float):
+            _respell_whole(name, number, members, respelled)
+    if any(type(m.content) is list and str in map(type, m.content) for m in request.messages):
+        respelled["messages"] = _respell_strings(messages)
+    return ChatRequest(request, body, members, respelled)
+
+
+def invalid(error: Exception, document: object = None, prefix: str = "") -> InvalidRequestError:
+    """The answer to a failed conversion: what was expected, and the path where."""
+    text, path = _describe(error)
+    if path == "metadata[...]":
+        path = "metadata"
+        if isinstance(document, dict) and not isinstance(
+            document["metadata"].get("waystone", ""), str
+        ):
+            path = "metadata.waystone"
+    if path.endswith(".role") and "nvalid value" in text:
+        text = f"Expected one of {_ROLES}"
+    path = ".".join(filter(None, (prefix, path)))
+    return InvalidRequestError(f"{path}: {text}." if path else f"{text}.", param=path or None)
+
+
+def _describe(error: Exception) -> tuple[str, str]:
+    """What msgspec found and where, without the value it found."""
+    if not isinstance(error, msgspec.MsgspecError):
+        return "it is nested too deeply or not valid UTF-8", ""
+    text = str(error)
+    path = match[1] if (match := _PATH.search(text)) else ""
+    text = _ECHO.sub("Invalid value", _PATH.sub("", text))
+    if (field := _FIELD.search(text)) and text.startswith("Object"):
+        path = f"{path}.{field[1]}" if path else field[1]
+        text = "Required" if "missing" in text else "Unknown field"
+    return text, path
+
+
+def _check_messages(messages: bytes, count: int) -> None:
+    """Refuse a message in which a key stands twice: two readers could take it for two messages.
+
+    Where `role` and `content` stand as often as they must, no message is taken apart.
+    """
+    if (
+        len(messages) < _SMALL
+        and messages.count(b'"role"') == count
+        and messages.count(b'"content"') <= count
+        and b"\\u00" not in messages
+    ):
+        return
+    for index, message in enumerate(ITEMS.decode(messages)):
+        decode_members_once(bytes(message), f"messages[{index}]")
+
+
+def _respell_whole(name: str, number: float, members: Members, respelled: dict[str, bytes]) -> None:
+    if not number.is_integer():
+        raise InvalidRequestError(f"{name}: Expected a whole number.", param=name)
+    raw = bytes(members[name])
+    if not raw.isdigit():
+        respelled[name] = b"%d" % int(number)
+
+
+def _respell_strings(messages: msgspec.Raw) -> bytes:
+    """The messages with strings in content arrays as text parts; other bytes are unchanged."""
+    respelled: list[bytes] = []
+    for message in ITEMS.decode(messages):
+        members = decode_members(message)
+        content = bytes(members.get("content", b"null"))
+        if content.startswith(b"["):
+            parts = [
+                b'{"type":"text","text":%b}' % part if bytes(part).startswith(b'"') else bytes(part)
+                for part in ITEMS.decode(content)
+            ]
+            changes = {"content": b"[" + b",".join(parts) + b"]"}
+            respelled.append(splice(bytes(message), members, changes))
+        else:
+            respelled.append(bytes(message))
+    return b"[" + b",".join(respelled) + b"]"
+
+
+__all__ = ("ChatRequest", "decode_chat_request", "decode_document", "decode_members_once", "encode")
