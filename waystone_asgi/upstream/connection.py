@@ -1,0 +1,273 @@
+"""One HTTP/1.1 connection on asyncio: a request goes out, an answer comes in, one after the other.
+
+The pool hands out the connection, `AsyncioUpstream` starts an exchange on it, and the answer's
+reader takes bytes from it. It decides alone when an answer is complete, broken or late, and whether
+the socket may be used again; when in doubt it closes it. It must not retry, log, or look into a
+body, and its callbacks must not raise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from ..exceptions import UpstreamError, UpstreamTimeoutError
+from .answer import AsyncioResponse
+from .parser import AnswerParser, ends_with_connection
+
+if TYPE_CHECKING:
+    from ..records import UpstreamRequest
+    from .pool import Pool, Site
+
+BUFFER_SIZE = 262144
+"""The most bytes of an answer that wait for their reader; beyond them the socket is not read."""
+
+READ_SIZE = 65536
+MAX_HEAD = 65536
+
+_COPY_UP_TO = 65536
+_PIECE_COST = 64  # of the objects around a piece, however small it is
+_NEVER = float("inf")
+
+
+class Connection(AnswerParser, asyncio.BufferedProtocol):
+    """A socket to one `Site`, and the exchange that is going on over it, if any."""
+
+    __slots__ = (
+        "_barren",
+        "_pool",
+        "_reading_paused",
+        "_request",
+        "_timer",
+        "_timer_at",
+        "_total",
+        "_transport",
+        "_unread",
+        "_unsent",
+        "_used",
+        "_writing_paused",
+        "closed",
+        "deadline",
+        "site",
+    )
+
+    _request: UpstreamRequest
+    _transport: asyncio.Transport
+
+    def __init__(self, pool: Pool, site: Site) -> None:
+        super().__init__()
+        self.site = site
+        self.closed = False
+        self.deadline = _NEVER
+        self._pool = pool
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = self._total = _NEVER
+        self._reading_paused = self._writing_paused = self._used = False
+        self._barren = self._unread = self._unsent = 0
+
+    # For the pool, the sender and the reader of the answer
+
+    @property
+    def usable(self) -> bool:
+        """Whether nothing speaks against another request."""
+        return not (self.closed or self._transport.is_closing())
+
+    def start(
+        self, head: bytes, request: UpstreamRequest, now: float, total: float
+    ) -> AsyncioResponse:
+        """Write the request; `head` lacks only the length, `total` is when all must be over."""
+        headers: list[tuple[bytes, bytes]] = []
+        response = AsyncioResponse(self, headers, self._pool.loop.create_future())
+        self._ask(response, headers)
+        self._barren = self._unread = 0
+        self._request = request
+        self._total = total
+        self._expire_at(now + request.timeouts.first_byte)
+        body = request.body
+        length = len(body)
+        if length <= _COPY_UP_TO:
+            self._transport.write(b"%b%d\r\n\r\n%b" % (head, length, body))
+        else:
+            self._transport.write(b"%b%d\r\n\r\n" % (head, length))
+            self._transport.write(body)
+        return response
+
+    def expect(self, response: AsyncioResponse) -> asyncio.Future[None]:
+        """A future that is done when the answer has gone on, or cannot."""
+        loop = self._pool.loop
+        waiter = response.waiter = loop.create_future()
+        self._expire_at(loop.time() + self._request.timeouts.idle)
+        return waiter
+
+    def resume(self) -> None:
+        """Read on, now that the reader has taken all that had arrived."""
+        self._unread = 0
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def release(self) -> None:
+        """Give the connection back to the pool, unless it has been closed meanwhile."""
+        if not self.closed:
+            self._pool.release(self)
+
+    def fail(self, error: UpstreamError | None) -> None:
+        """End the exchange, if there is one, and close the socket; no error means "try again"."""
+        response = self._response
+        if response is not None:
+            response.error = error
+            response.connection = None
+            _wake(response)
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the socket at once; whoever waits for the answer is not told."""
+        self._response = None
+        if not self.closed:
+            self.closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+            self._pool.forget(self)
+            self._transport.abort()
+
+    # For the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note that there is a socket."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._pool.sockets.add(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """The buffer that all connections share: it is emptied before anyone else can read."""
+        return self._pool.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Parse what has arrived, and wake the reader if the answer has gone on."""
+        response = self._response
+        if response is None:
+            self.abort()  # Nobody asked for this.
+            return
+        status = response.status
+        fault = self._parse(self._pool.view[:nbytes])
+        chunks = self._chunks
+        if chunks:
+            response.pieces.append(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+            chunks.clear()
+            self._barren = 0
+            self._unread += nbytes + _PIECE_COST
+        elif response.status == status and not self._complete:
+            self._barren += nbytes
+            if fault is None:
+                if self._barren <= MAX_HEAD:
+                    return
+                fault = UpstreamError("The provider sends headers without end.")
+        if self._complete:
+            self._settle(response, fault is None and self._keep_alive)
+        elif fault is not None:
+            self.fail(fault)
+        elif self._unread > BUFFER_SIZE - READ_SIZE:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        _wake(response)
+
+    def eof_received(self) -> None:
+        """The provider sends no more: the end of a body without a length, else a failure."""
+        response = self._response
+        if response is not None and response.status and ends_with_connection(response.headers):
+            self._settle(response, reuse=False)
+            _wake(response)
+        else:
+            self._lose()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed, by whomever."""
+        self._lose()
+        self._pool.lost(self)
+        del self._parser  # It refers back to this object.
+
+    def pause_writing(self) -> None:
+        """The request does not fit into the socket: what counts now is that it moves on."""
+        self._writing_paused = True
+        if self._response is not None:
+            self._unsent = self._transport.get_write_buffer_size()
+            self._expire_at(self._pool.loop.time() + self._request.timeouts.idle)
+
+    def resume_writing(self) -> None:
+        """The request is as good as sent: the time to the first byte starts."""
+        self._writing_paused = False
+        if self._response is not None and not self._response.status:
+            self._expire_at(self._pool.loop.time() + self._request.timeouts.first_byte)
+
+    # The end of an exchange
+
+    def _settle(self, response: AsyncioResponse, reuse: bool) -> None:
+        self._response = None
+        response.connection = None
+        if not reuse or self._writing_paused:
+            self.abort()
+            return
+        self._used = True
+        self._total = _NEVER
+        self._expire_at(self._pool.loop.time() + self._pool.keep_alive)
+        if response.inflater is None:
+            self._pool.release(self)
+        else:
+            response.parked = self
+
+    def _lose(self) -> None:
+        response = self._response
+        if response is None:
+            self.abort()
+        elif response.status:
+            self.fail(UpstreamError("The provider's answer broke off."))
+        elif self._used and not self._barren:
+            self.fail(None)
+        else:
+            self.fail(UpstreamError("The provider closed the connection without an answer."))
+
+    # Time: one timer, set again only when it has fired or would fire too late
+
+    def _expire_at(self, deadline: float) -> None:
+        if deadline > self._total:
+            deadline = self._total
+        self.deadline = deadline
+        if deadline < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = deadline
+            self._timer = self._pool.loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_at = _NEVER
+        now = self._pool.loop.time()
+        if now < self.deadline:
+            self._expire_at(self.deadline)
+            return
+        response = self._response
+        if response is None:
+            self.abort()  # It has been idle for long enough.
+        elif now >= self._total:
+            self._expire("total", self._request.timeouts.total)
+        elif response.status:
+            if response.waiter.done():
+                self._expire_at(self._total)  # The reader is slow, not the provider.
+            else:
+                self._expire("idle", self._request.timeouts.idle)
+        elif not self._writing_paused:
+            self._expire("first byte", self._request.timeouts.first_byte)
+        elif (unsent := self._transport.get_write_buffer_size()) < self._unsent:
+            self._unsent = unsent
+            self._expire_at(now + self._request.timeouts.idle)
+        else:
+            self._expire("write", self._request.timeouts.idle)
+
+    def _expire(self, timer: str, seconds: float) -> None:
+        self.fail(
+            UpstreamTimeoutError(f"The provider was too slow: {seconds:g} seconds ({timer}).")
+        )
+
+
+def _wake(response: AsyncioResponse) -> None:
+    if not response.waiter.done():
+        response.waiter.set_result(None)

@@ -1,0 +1,108 @@
+"""Bytes of an HTTP/1.1 answer to its parts, by httptools.
+
+A `Connection` is an `AnswerParser`: what is parsed goes straight to where it is needed, without
+another call. It takes bytes and fills in `AsyncioResponse`; it does no input or output, and closes
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import itemgetter
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from ..exceptions import UpstreamError
+from .answer import AsyncioResponse
+from .codings import inflater_for
+
+MAX_HEADERS = 256
+
+_CODINGS = frozenset((b"content-encoding", b"transfer-encoding"))
+_LENGTHS = frozenset((b"content-length", b"transfer-encoding"))
+_name = itemgetter(0)
+
+
+class AnswerParser:
+    """Parses one answer after the other; only one that `_ask` has asked for may begin."""
+
+    __slots__ = (
+        "_chunks",
+        "_complete",
+        "_headers",
+        "_keep_alive",
+        "_parser",
+        "_permits",
+        "_response",
+        "on_body",
+        "on_message_begin",
+    )
+
+    def __init__(self) -> None:
+        self._response: AsyncioResponse | None = None
+        self._complete = self._keep_alive = False
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._chunks: list[bytes] = []
+        # The parser calls these two without a Python frame. Each message takes a permit as it
+        # begins; one that nobody asked for finds none, which is an error to the parser.
+        self._permits: list[bool] = []
+        self.on_message_begin = self._permits.pop
+        self.on_body = self._chunks.append
+        self._parser = HttpResponseParser(self)
+
+    def _ask(self, response: AsyncioResponse, headers: list[tuple[bytes, bytes]]) -> None:
+        self._response = response
+        self._headers = headers
+        self._complete = False
+        self._permits.append(True)
+
+    def _parse(self, data: memoryview) -> UpstreamError | None:
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            if isinstance(error.__context__, UpstreamError):
+                return error.__context__
+            return UpstreamError(f"The provider's answer is not valid HTTP ({error}).")
+        return None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, or trailer."""
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """The head is there: of the answer, or of an interim one (1xx), which is dropped."""
+        status = self._parser.get_status_code()
+        headers = self._headers
+        if status < 200:
+            if status < 100 or status == 101:
+                raise UpstreamError(f"The provider answered with status {status}.")
+            self._permits.append(True)
+            headers.clear()
+            return
+        if len(headers) > MAX_HEADERS:
+            raise UpstreamError("The provider's answer has too many headers.")
+        response = self._response
+        assert response is not None
+        if not _CODINGS.isdisjoint(map(_name, headers)):
+            _refuse_transfer_codings(headers)
+            response.inflater = inflater_for(headers)
+        response.status = status
+        self._headers = []  # Trailers come to nothing.
+
+    def on_message_complete(self) -> None:
+        """The last byte of the answer, or of an interim one."""
+        response = self._response
+        if response is not None and response.status:
+            self._complete = True
+            self._keep_alive = self._parser.should_keep_alive()
+
+
+def ends_with_connection(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a body lasts until the provider closes (RFC 9112, section 6.3, item 8)."""
+    return _LENGTHS.isdisjoint(map(_name, headers))
+
+
+def _refuse_transfer_codings(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    values = [value for name, value in headers if name == b"transfer-encoding"]
+    if any(value.strip().lower() != b"chunked" for value in values):
+        raise UpstreamError("The answer has a transfer coding that was not asked for.")
