@@ -28,7 +28,6 @@ from .providers.provider import Provider
 from .records import Timeouts
 from .relay import drain, first_events, relay
 from .requests import read_body
-from .responses import Reply
 from .routing import MAX_ANSWER_BYTES, Try, passed_on, read_all
 from .settings import (
     choose_authenticate,
@@ -41,7 +40,7 @@ from .settings import (
 )
 from .sinks.outbox import Outbox, Overflow
 from .types import Authenticate, Entities, Identify, Receive, Scope, Send, Sink
-from .usage import OpenRecord, estimate
+from .usage import OpenRecord
 from .wire.models import encode_identified, encode_model, encode_models
 from .wire.requests import ChatRequest, decode_chat_request
 
@@ -244,12 +243,16 @@ class Gateway:
             reply.add_headers(passed_on(response))
             if decoder is None:
                 answer = parse_response(await read_all(response, MAX_ANSWER_BYTES))
-                record.answered(answer, estimate(len(body), len(answer.body)))
+                record.answered(answer, len(body))
                 reply.upstream_seconds = attempt.elapsed
                 await reply.json(200, answer.body)
                 record.succeeded()
             else:
-                await self._stream(reply, record, decoder, response)
+                held = await first_events(response, decoder)
+                reply.upstream_seconds = record.first_chunk()
+                await reply.start_stream()
+                failure = await relay(response, decoder, reply, held, redact=attempt.redact)
+                record.streamed(failure, cut=decoder.error is None)
                 visit.end()
                 await drain(response, decoder)
             error_type = record.error_type
@@ -260,25 +263,9 @@ class Gateway:
             record.upstream_duration = reply.upstream_seconds = attempt.elapsed
             record.attempts = (attempt.finish(error_type),)
             if decoder is not None and decoder.started:
-                record.answered(decoder, estimate(len(body), decoder.relayed_bytes))
+                record.answered(decoder, len(body))
             if response is not None:
                 await response.aclose()
-
-    async def _stream(
-        self, reply: Reply, record: OpenRecord, decoder: StreamDecoder, response: UpstreamResponse
-    ) -> None:
-        """Relay the events; a failure after the first one ends the stream and not the request."""
-        held = await first_events(response, decoder)
-        record.first_chunk()
-        reply.upstream_seconds = record.time_to_first_chunk
-        await reply.start_stream()
-        failure = await relay(response, decoder, reply, held)
-        if failure is None:
-            record.succeeded()
-        else:
-            cut = decoder.error is None
-            record.failed(failure, "upstream_cut" if cut else "error")
-            record.status = 200
 
     # The smaller operations.
 

@@ -14,6 +14,9 @@ from msgspec import Struct, field
 
 from .types import JSONObject
 
+BYTES_PER_TOKEN = 4
+"""What an estimate takes a token to be: English prose has about four bytes a token."""
+
 Source = Literal["host", "key", "claimed"]
 Outcome = Literal["ok", "error", "blocked", "cancelled", "upstream_cut"]
 UsageSource = Literal["provider", "estimated", "none"]

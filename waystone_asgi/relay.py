@@ -7,7 +7,8 @@ event and the end, without `[DONE]`. It knows no dialect and writes no record.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 import anyio
 
@@ -17,6 +18,8 @@ from .sse import encode_event
 from .types import UpstreamResponse
 
 DRAIN_SECONDS = 1.0
+
+Redact: TypeAlias = Callable[[GatewayError], GatewayError]
 
 
 class Decoder(Protocol):
@@ -54,9 +57,12 @@ async def first_events(response: UpstreamResponse, decoder: Decoder) -> bytes:
 
 
 async def relay(
-    response: UpstreamResponse, decoder: Decoder, reply: Reply, held: bytes
+    response: UpstreamResponse, decoder: Decoder, reply: Reply, held: bytes, *, redact: Redact
 ) -> GatewayError | None:
-    """Send the rest of the stream and its end; the error that ended it, or None when complete."""
+    """Send `held` and the rest of the stream; the error that ended it, or None when complete.
+
+    `redact` makes an error fit to be shown.
+    """
     error = decoder.error
     try:
         while not decoder.done and decoder.error is None:
@@ -75,7 +81,7 @@ async def relay(
         error = None
     elif error is None:
         error = UpstreamError("The provider's stream ended before the answer was complete.")
-    end = b"" if error is None else encode_event(encode_error(error))
+    end = b"" if error is None else encode_event(encode_error(redact(error)))
     await reply.end_stream(held + end)
     return error
 

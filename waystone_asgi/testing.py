@@ -28,8 +28,8 @@ Piece: TypeAlias = bytes | UpstreamError | Callable[[], Awaitable[object]]
 class FakeAnswer:
     """One answer: a status, headers, and the pieces that `receive` gives one by one.
 
-    Each use begins with the first piece. `closed` counts how often the gateway closed it, `received`
-    how many pieces it took.
+    Each use begins with the first piece. `closed` counts how often the gateway closed it,
+    `received` how many pieces it took.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class FakeAnswer:
 class FakeProvider:
     """An `Upstream` that gives its answers in turn, the last one again and again.
 
-    An answer may be an `UpstreamError` to raise, or a function to await before the next one is given.
+    An answer may be an `UpstreamError` to raise, or a function to await before the next one.
     `requests` holds what the gateway sent.
     """
 
@@ -93,7 +93,7 @@ class FakeProvider:
 
 def completion(text: str, *, prompt_tokens: int = 5, completion_tokens: int = 3) -> FakeAnswer:
     """A whole answer of OpenAI's form that says `text`."""
-    message = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+    message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
     document = {
         "id": "chatcmpl-test",
         "object": "chat.completion",
@@ -106,7 +106,7 @@ def completion(text: str, *, prompt_tokens: int = 5, completion_tokens: int = 3)
 
 
 def chunks(*words: str, prompt_tokens: int = 5, completion_tokens: int = 3) -> FakeAnswer:
-    """A streamed answer of OpenAI's form, one event a piece: the words, the end, usage, `[DONE]`."""
+    """A streamed answer, one event a piece: the words, the end, usage and `[DONE]`."""
     deltas: list[tuple[dict[str, str], str | None]] = [({"content": word}, None) for word in words]
     events = [
         _chunk([{"index": 0, "delta": delta, "finish_reason": reason}])

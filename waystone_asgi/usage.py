@@ -15,13 +15,19 @@ from typing import Protocol
 from msgspec import Struct
 
 from .exceptions import GatewayError
-from .records import Attempt, Identity, Outcome, Target, Usage, UsageRecord, UsageSource
+from .records import (
+    BYTES_PER_TOKEN,
+    Attempt,
+    Identity,
+    Outcome,
+    Target,
+    Usage,
+    UsageRecord,
+    UsageSource,
+)
 
 CLIENT_CLOSED_REQUEST = 499
 """The status that stands in a record when the caller left before there was one (nginx's)."""
-
-BYTES_PER_TOKEN = 4
-"""What an estimate takes a token to be; English prose has about four bytes a token."""
 
 
 class Answered(Protocol):
@@ -35,6 +41,8 @@ class Answered(Protocol):
     def response_model(self) -> str | None: ...
     @property
     def finish_reasons(self) -> tuple[str, ...]: ...
+    @property
+    def estimated_output_tokens(self) -> int: ...
 
 
 class OpenRecord(Struct, kw_only=True, gc=False):
@@ -72,18 +80,33 @@ class OpenRecord(Struct, kw_only=True, gc=False):
         self.status = 200
         self.outcome = "ok"
 
-    def first_chunk(self) -> None:
-        """The first event of a stream is about to be relayed, and the status with it."""
-        self.time_to_first_chunk = monotonic() - self.started
+    def first_chunk(self) -> float:
+        """The first event of a stream is about to be relayed; the seconds until it came."""
         self.status = 200
+        self.time_to_first_chunk = seconds = monotonic() - self.started
+        return seconds
 
-    def answered(self, answer: Answered, estimate: Usage) -> None:
-        """Take what the answer says of itself, and the estimate where it does not count tokens."""
+    def streamed(self, failure: GatewayError | None, *, cut: bool) -> None:
+        """The stream has ended, complete or with `failure`; `cut` if the provider gave none."""
+        if failure is None:
+            self.succeeded()
+        else:
+            self.failed(failure, "upstream_cut" if cut else "error")
+            self.status = 200
+
+    def answered(self, answer: Answered, request_bytes: int) -> None:
+        """Take what the answer says of itself, and estimate where it does not count tokens."""
         self.response_id = answer.response_id
         self.response_model = answer.response_model
         self.finish_reasons = answer.finish_reasons
-        self.usage = answer.usage or estimate
-        self.usage_source = "estimated" if answer.usage is None else "provider"
+        self.usage = answer.usage
+        self.usage_source = "provider"
+        if answer.usage is None:
+            self.usage_source = "estimated"
+            self.usage = Usage(
+                input_tokens=max(1, request_bytes // BYTES_PER_TOKEN),
+                output_tokens=answer.estimated_output_tokens,
+            )
 
     def close(self) -> UsageRecord:
         """The finished record."""
@@ -127,14 +150,6 @@ class OpenRecord(Struct, kw_only=True, gc=False):
 
 
 _NO_USAGE = Usage()
-
-
-def estimate(request_bytes: int, answer_bytes: int) -> Usage:
-    """Tokens from sizes, where the provider did not say."""
-    return Usage(
-        input_tokens=max(1, request_bytes // BYTES_PER_TOKEN),
-        output_tokens=answer_bytes // BYTES_PER_TOKEN,
-    )
 
 
 def uuid7(now: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 import msgspec
 
 from ..exceptions import GatewayError, ProviderRefusedError, UpstreamCredentialError, UpstreamError
-from ..records import Usage
+from ..records import BYTES_PER_TOKEN, Usage
 from ..wire.chat import ITEMS
 from ..wire.members import MALFORMED, Buffer, decode_members, encode, splice
 from ..wire.requests import ChatRequest
@@ -31,6 +31,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     response_id: str | None
     response_model: str | None
     finish_reasons: tuple[str, ...]
+    estimated_output_tokens: int
 
 
 def build_request(
@@ -93,6 +94,7 @@ def parse_response(body: bytes) -> Answer:
             response_id=_string(members.get("id")),
             response_model=_string(members.get("model")),
             finish_reasons=tuple(reason for _, reason in choices if reason),
+            estimated_output_tokens=len(answer) // BYTES_PER_TOKEN,
         )
     except (*MALFORMED, KeyError):
         raise UpstreamError("The provider's answer is not a chat completion.") from None

@@ -20,8 +20,8 @@ class StreamDecoder:
     """Follows one streamed answer.
 
     `started` turns true with the first event that is not a comment, `done` with `[DONE]`, and
-    `error` is set when the provider sent one or sent what is no event. `events` and `relayed_bytes`
-    count what was relayed, `malformed` what was skipped.
+    `error` is set when the provider sent one or sent what is no event. `events` counts what was
+    relayed, `malformed` what was skipped.
     """
 
     def __init__(self, request: ChatCompletionRequest) -> None:
@@ -33,7 +33,6 @@ class StreamDecoder:
         self.response_model: str | None = None
         self._reasons: dict[int, str] = {}
         self.events = 0
-        self.relayed_bytes = 0
         self.malformed = 0
         options = request.stream_options
         self._include_usage = options is not None and bool(options.include_usage)
@@ -46,6 +45,11 @@ class StreamDecoder:
         return self.error is None and (self.done or len(self._reasons) >= self._choices)
 
     @property
+    def estimated_output_tokens(self) -> int:
+        """One for each event: providers send a token or a few in each."""
+        return self.events
+
+    @property
     def finish_reasons(self) -> tuple[str, ...]:
         """The finish reason of each choice that has one, by index."""
         return tuple(self._reasons[index] for index in sorted(self._reasons))
@@ -54,7 +58,6 @@ class StreamDecoder:
         """The bytes to relay now; after `done` or an error nothing but usage is taken."""
         if self.response_id is not None and not self._splitter.pending and _is_plain(data):
             self.events += data.count(b"\n\n")
-            self.relayed_bytes += len(data)
             return data
         try:
             events = self._splitter.feed(data)
@@ -91,7 +94,6 @@ class StreamDecoder:
         if ended or self.error is not None or hidden:
             return False
         self.events += 1
-        self.relayed_bytes += len(event)
         return True
 
     def _read(self, chunk: ChatCompletionChunk, data: bytes) -> bool:
