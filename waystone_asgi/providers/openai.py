@@ -12,13 +12,13 @@ import msgspec
 
 from ..exceptions import GatewayError, ProviderRefusedError, UpstreamCredentialError, UpstreamError
 from ..records import BYTES_PER_TOKEN, Usage
-from ..wire.chat import ITEMS
+from ..wire.chat import CHOICE, COMPLETION, MESSAGE, USAGE
 from ..wire.members import MALFORMED, Buffer, decode_members, encode, splice
 from ..wire.requests import ChatRequest
 from .presets import Preset
 
 _ANY = msgspec.json.Decoder()
-_MESSAGE_DEFAULTS = {"refusal": b"null", "annotations": b"[]", "audio": b"null"}
+_NULL = msgspec.Raw(b"null")
 _TYPES = {429: "rate_limit_error", 402: "insufficient_quota"}
 _MAX_MESSAGE = 2000
 
@@ -81,88 +81,106 @@ def parse_response(body: bytes) -> Answer:
     Raises `GatewayError` when the answer is not a completion, or is an error under status 200.
     """
     try:
-        members = decode_members(body)
-        if bytes(members.get("error", b"null")) != b"null" and "choices" not in members:
+        answer = COMPLETION.decode(body)
+        if answer.choices is None:
             raise parse_error(200, body)
-        created = members.get("created")
-        choices = [_complete(bytes(choice), created) for choice in ITEMS.decode(members["choices"])]
-        answer = b"[" + b",".join([choice for choice, _ in choices]) + b"]"
-        usage = _ANY.decode(members["usage"]) if "usage" in members else None
-        return Answer(
-            body=splice(body, members, {"choices": answer}),
-            usage=parse_usage(usage),
-            response_id=_string(members.get("id")),
-            response_model=_string(members.get("model")),
-            finish_reasons=tuple(reason for _, reason in choices if reason),
-            estimated_output_tokens=len(answer) // BYTES_PER_TOKEN,
-        )
-    except (*MALFORMED, KeyError):
+        pieces: list[bytes] = []
+        reasons: list[str] = []
+        end = 0
+        for raw in answer.choices:
+            choice = bytes(raw)
+            start = body.index(choice, end)
+            completed, reason = _complete(choice, answer.created)
+            pieces += (body[end:start], completed)
+            end = start + len(choice)
+            if isinstance(reason, str):
+                reasons.append(reason)
+        pieces.append(body[end:])
+    except MALFORMED:
         raise UpstreamError("The provider's answer is not a chat completion.") from None
+    return Answer(
+        body=b"".join(pieces),
+        usage=parse_usage(answer.usage),
+        response_id=_string(answer.id),
+        response_model=_string(answer.model),
+        finish_reasons=tuple(reasons),
+        estimated_output_tokens=sum(map(len, pieces[1::2])) // BYTES_PER_TOKEN,
+    )
 
 
-def _complete(choice: bytes, created: Buffer | None) -> tuple[bytes, str | None]:
+def _complete(choice: bytes, created: Buffer) -> tuple[bytes, object]:
     """A choice with what is always present, and its finish reason."""
-    members = decode_members(choice)
-    if bytes(members.get("error", b"null")) != b"null":
-        raise parse_error(200, b'{"error":%b}' % bytes(members["error"]))
-    changes: dict[str, Buffer | None] = {}
-    raw = bytes(members["message"])
-    message = decode_members(raw)
-    added = {name: new for name, new in _MESSAGE_DEFAULTS.items() if name not in message}
-    if "annotations" in message and bytes(message["annotations"]) == b"null":
-        added["annotations"] = b"[]"
-    if "contents" not in message:
-        added["contents"] = bytes(message.get("content", b"null"))
-    if added:
-        changes["message"] = splice(raw, message, added)
-    if "logprobs" not in members:
-        changes["logprobs"] = b"null"
-    if "created" not in members:
-        changes["created"] = created or b"0"
-    return splice(choice, members, changes), _string(members.get("finish_reason"))
+    view = CHOICE.decode(choice)
+    if view.error is not None:
+        raise parse_error(200, encode({"error": view.error}))
+    raw = bytes(view.message)
+    at = choice.find(b'"message":' + raw) + 10
+    if at < 10:
+        at = choice.rindex(raw)
+    head = b"{" if view.created else b'{"created":%b,' % created
+    if not view.logprobs:
+        head += b'"logprobs":null,'
+    message = _complete_message(raw)
+    return b"".join((head, choice[1:at], message, choice[at + len(raw) :])), view.finish_reason
 
 
-def _string(raw: Buffer | None) -> str | None:
-    value = None if raw is None else _ANY.decode(raw)
+def _complete_message(raw: bytes) -> bytes:
+    message = MESSAGE.decode(raw)
+    head = b"{" if message.contents else b'{"contents":%b,' % message.content
+    if not message.refusal:
+        head += b'"refusal":null,'
+    if not message.annotations:
+        head += b'"annotations":[],'
+    elif message.annotations == _NULL:
+        raw = splice(raw, decode_members(raw), {"annotations": b"[]"})
+    if not message.audio:
+        head += b'"audio":null,'
+    rest = raw[1:].lstrip()
+    return head + rest if rest != b"}" else head.rstrip(b",") + rest
+
+
+def _string(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def parse_usage(usage: Any) -> Usage | None:
+def parse_usage(raw: Buffer) -> Usage | None:
     """The tokens that a `usage` object names, with cache and reasoning as parts of the whole.
 
     Where vendors put the parts: `*_tokens_details` (OpenAI), `prompt_cache_hit_tokens` (DeepSeek),
     `num_cached_tokens` (Mistral), `cached_tokens` (Together). xAI counts reasoning beside the
-    completion: its total says so.
+    completion: its total says so. Counts that contradict (a part larger than the whole) are cut.
     """
-    if not isinstance(usage, dict):
+    if not raw or raw == _NULL:
         return None
-    input_tokens = _count(usage, "prompt_tokens")
-    output_tokens = _count(usage, "completion_tokens")
-    prompt = usage.get("prompt_tokens_details")
-    completion = usage.get("completion_tokens_details")
-    reasoning = _count(completion, "reasoning_tokens")
-    if reasoning and _count(usage, "total_tokens") == input_tokens + output_tokens + reasoning:
+    try:
+        usage = USAGE.decode(raw)
+    except MALFORMED:
+        return None
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    input_tokens = _count(usage.prompt_tokens)
+    output_tokens = _count(usage.completion_tokens)
+    reasoning = _count(completion.reasoning_tokens) if completion else 0
+    if reasoning and usage.total_tokens == input_tokens + output_tokens + reasoning:
         output_tokens += reasoning
     cached = (
-        _count(prompt, "cached_tokens")
-        or _count(usage, "prompt_cache_hit_tokens")
-        or _count(usage, "num_cached_tokens")
-        or _count(usage, "cached_tokens")
+        (prompt and prompt.cached_tokens)
+        or usage.prompt_cache_hit_tokens
+        or usage.num_cached_tokens
+        or usage.cached_tokens
     )
-    cached = min(cached, input_tokens)
-    written = _count(prompt, "cache_write_tokens") or _count(usage, "cache_creation_input_tokens")
+    written = (prompt and prompt.cache_write_tokens) or usage.cache_creation_input_tokens
+    cache_read = min(_count(cached), input_tokens)
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cache_read_input_tokens=cached,
-        cache_write_input_tokens=min(written, input_tokens - cached),
+        cache_read_input_tokens=cache_read,
+        cache_write_input_tokens=min(_count(written), input_tokens - cache_read),
         reasoning_output_tokens=min(reasoning, output_tokens),
     )
 
 
-def _count(part: Any, name: str) -> int:
-    value = part.get(name) if isinstance(part, dict) else None
-    return int(value) if isinstance(value, (int, float)) and value > 0 else 0
+def _count(value: float | None) -> int:
+    return int(value) if value is not None and value > 0 else 0
 
 
 def parse_error(status: int, body: bytes) -> GatewayError:

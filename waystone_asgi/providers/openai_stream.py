@@ -102,11 +102,11 @@ class StreamDecoder:
             self.response_id = chunk.id
         if isinstance(chunk.model, str) and chunk.model:
             self.response_model = chunk.model
-        usage = chunk.usage
-        if usage is None and isinstance(chunk.x_groq, dict):
-            usage = chunk.x_groq.get("usage")
-        if (counted := parse_usage(usage)) is not None:
-            self.usage = counted
+        usage = counted = parse_usage(chunk.usage)
+        if usage is None and chunk.x_groq is not None:
+            usage = parse_usage(chunk.x_groq.usage)
+        if usage is not None:
+            self.usage = usage
         if self.error is None and chunk.error is not None:
             self.error = parse_error(200, data)
         for choice in chunk.choices or ():
@@ -114,7 +114,7 @@ class StreamDecoder:
                 self._reasons[choice.index] = choice.finish_reason
             if self.error is None and choice.error is not None:
                 self.error = parse_error(200, msgspec.json.encode({"error": choice.error}))
-        return chunk.usage is not None and not chunk.choices and not self._include_usage
+        return counted is not None and not chunk.choices and not self._include_usage
 
 
 def _is_plain(data: bytes) -> bool:

@@ -100,14 +100,80 @@ class ChatCompletionRequest(Struct):
     metadata: dict[str, str] | None = None
 
 
+ABSENT = msgspec.Raw(b"")
+"""The raw value of a member that is not there."""
+
+
+class ChatCompletion(Struct):
+    """The view of a whole answer."""
+
+    choices: list[msgspec.Raw] | None = None
+    id: Any = None
+    model: Any = None
+    created: msgspec.Raw = msgspec.Raw(b"0")
+    usage: msgspec.Raw = ABSENT
+
+
+class Choice(Struct):
+    """The view of one choice of a whole answer."""
+
+    message: msgspec.Raw
+    finish_reason: Any = None
+    logprobs: msgspec.Raw = ABSENT
+    created: msgspec.Raw = ABSENT
+    error: Any = None
+
+
+class ChatCompletionMessage(Struct):
+    """Which of the members that the contract promises a message has."""
+
+    content: msgspec.Raw = msgspec.Raw(b"null")
+    contents: msgspec.Raw = ABSENT
+    refusal: msgspec.Raw = ABSENT
+    annotations: msgspec.Raw = ABSENT
+    audio: msgspec.Raw = ABSENT
+
+
+Count = int | float | None
+
+
+class PromptTokensDetails(Struct):
+    cached_tokens: Count = None
+    cache_write_tokens: Count = None
+
+
+class CompletionTokensDetails(Struct):
+    reasoning_tokens: Count = None
+
+
+class CompletionUsage(Struct):
+    """Token counts, in OpenAI's members and in those of vendors that put them elsewhere."""
+
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    total_tokens: Count = None
+    prompt_tokens_details: PromptTokensDetails | None = None
+    completion_tokens_details: CompletionTokensDetails | None = None
+    prompt_cache_hit_tokens: Count = None
+    num_cached_tokens: Count = None
+    cached_tokens: Count = None
+    cache_creation_input_tokens: Count = None
+
+
+class GroqExtension(Struct):
+    """Where Groq puts the usage of a stream."""
+
+    usage: msgspec.Raw = ABSENT
+
+
 class ChatCompletionChunk(Struct):
     """The view of one streamed event."""
 
     id: Any = None
     model: Any = None
     choices: list[ChunkChoice] | None = None
-    usage: Any = None
-    x_groq: Any = None
+    usage: msgspec.Raw = ABSENT
+    x_groq: GroqExtension | None = None
     error: Any = None
 
 
@@ -122,6 +188,10 @@ DOCUMENT = msgspec.json.Decoder()
 
 ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 CHUNK = msgspec.json.Decoder(ChatCompletionChunk)
+COMPLETION = msgspec.json.Decoder(ChatCompletion)
+CHOICE = msgspec.json.Decoder(Choice)
+MESSAGE = msgspec.json.Decoder(ChatCompletionMessage)
+USAGE = msgspec.json.Decoder(CompletionUsage)
 
 
 def view(document: object) -> ChatCompletionRequest:
