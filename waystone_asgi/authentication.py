@@ -56,25 +56,30 @@ class BearerKeys:
     def __init__(self, keys: Iterable[str | APIKey]) -> None:
         self._secret = secrets.token_bytes(32)
         self._principals: dict[bytes, Principal] = {}
+        self._hashed: dict[bytes, Principal] = {}
         for number, key in enumerate(keys):
             self._add(key if isinstance(key, APIKey) else APIKey(key=key), number)
-        if not self._principals:
+        if not self._principals and not self._hashed:
             raise ConfigurationError("BearerKeys has no keys: give at least one, such as wk_….")
 
     def __call__(self, connection: HTTPConnection) -> Principal:
         """See `types.Authenticate`. Raises `AuthenticationError`."""
         token = _bearer_token(connection)
-        principal = self._principals.get(self._digest(hashlib.sha256(token).digest()))
+        principal = self._principals.get(self._digest(token))
+        if principal is None and self._hashed:
+            principal = self._hashed.get(self._digest(hashlib.sha256(token).digest()))
         if principal is None:
             raise AuthenticationError
         return principal
 
     def __repr__(self) -> str:
-        return f"BearerKeys({len(self._principals)} keys)"
+        return f"BearerKeys({len(self._principals) + len(self._hashed)} keys)"
 
     def _add(self, entry: APIKey, number: int) -> None:
-        if match := _SHA256.match(entry.key):
-            hashed = bytes.fromhex(match[1])
+        principals, match = self._principals, _SHA256.match(entry.key)
+        if match:
+            principals, hashed = self._hashed, bytes.fromhex(match[1])
+            digest = self._digest(hashed)
         elif not entry.key.isascii() or not entry.key.isprintable() or entry.key.strip() == "":
             raise ConfigurationError(f"api_keys[{number}]: a key is printable ASCII, not empty.")
         elif entry.key.startswith(("env:", "sha256:")) or " " in entry.key:
@@ -84,10 +89,10 @@ class BearerKeys:
             )
         else:
             hashed = hashlib.sha256(entry.key.encode()).digest()
-        digest = self._digest(hashed)
-        if digest in self._principals:
+            digest = self._digest(entry.key.encode())
+        if digest in principals:
             raise ConfigurationError(f"api_keys[{number}]: the same key is given twice.")
-        self._principals[digest] = Principal(
+        principals[digest] = Principal(
             id=entry.id or f"key_{hashed.hex()[:8]}",
             user=entry.user,
             group=entry.group,
@@ -95,8 +100,8 @@ class BearerKeys:
             endpoints=entry.endpoints,
         )
 
-    def _digest(self, hashed: bytes) -> bytes:
-        return hashlib.blake2b(hashed, digest_size=32, key=self._secret).digest()
+    def _digest(self, token: bytes) -> bytes:
+        return hashlib.blake2b(token, digest_size=32, key=self._secret).digest()
 
 
 def allow_anonymous(connection: HTTPConnection) -> Principal:

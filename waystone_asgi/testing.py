@@ -93,7 +93,12 @@ class FakeProvider:
 
 def completion(text: str, *, prompt_tokens: int = 5, completion_tokens: int = 3) -> FakeAnswer:
     """A whole answer of OpenAI's form that says `text`."""
-    message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+    message: dict[str, object] = {
+        "role": "assistant",
+        "content": text,
+        "refusal": None,
+        "annotations": [],
+    }
     document = {
         "id": "chatcmpl-test",
         "object": "chat.completion",

@@ -6,9 +6,9 @@ nothing itself.
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import UTC, datetime
+from random import getrandbits
 from time import monotonic
 from typing import Protocol
 
@@ -154,8 +154,7 @@ _NO_USAGE = Usage()
 
 def uuid7(now: float) -> str:
     """A UUID that sorts by time (RFC 9562, section 5.7); `now` is a Unix time in seconds."""
-    random = int.from_bytes(os.urandom(10), "big")
-    value = int(now * 1000) << 80 | 0x7 << 76 | (random >> 68) << 64
-    value |= 0b10 << 62 | random & 0x3FFF_FFFF_FFFF_FFFF
-    digits = f"{value:032x}"
+    random = getrandbits(74)
+    value = int(now * 1000) << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62
+    digits = f"{value | random & 0x3FFF_FFFF_FFFF_FFFF:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
