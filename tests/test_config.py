@@ -18,7 +18,6 @@ from waystone_asgi.config import (
 )
 from waystone_asgi.exceptions import ConfigurationError
 from waystone_asgi.records import Secret, Timeouts
-from waystone_asgi.sinks import JSONLinesSink, MemorySink, SQLiteSink
 
 DIGEST = "sha256:" + "ab" * 32
 PINNED = (
@@ -128,7 +127,7 @@ def test_defaults() -> None:
     config = load_config(minimal())
     assert config == Config(providers=config.providers)
     assert config.timeouts == Timeouts()
-    assert (config.path, config.usage_url) == ("/api/gateway", "sqlite:///waystone.db")
+    assert (config.path, config.usage_url) == ("/api/gateway", None)
 
 
 def test_the_repr_of_a_configuration_shows_no_secret(file: Path) -> None:
@@ -153,16 +152,13 @@ def test_gateway_settings(file: Path, as_text: bool) -> None:
         "path",
         "max_body_bytes",
         "max_in_flight",
-        "sinks",
+        "usage",
     }
-    (sink,) = settings["sinks"]
-    assert isinstance(sink, JSONLinesSink)
+    assert settings["usage"] == {"url": "jsonl:///usage.jsonl"}
 
 
-@pytest.mark.parametrize(("url", "kind"), [("memory:", MemorySink), ("sqlite:///a.db", SQLiteSink)])
-def test_the_sink_of_a_configuration(url: str, kind: type) -> None:
-    (sink,) = settings_of(load_config(minimal(usage={"url": url})))["sinks"]
-    assert isinstance(sink, kind)
+def test_a_gateway_without_a_ledger() -> None:
+    assert settings_of(load_config(minimal()))["usage"] is None
 
 
 WRONG = [
@@ -312,7 +308,7 @@ def test_load_usage_url_needs_no_other_variable(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("LEDGER", "sqlite:///a.db")
     document = minimal(api_keys=["env:MISSING"], usage={"url": "env:LEDGER"})
     assert load_usage_url(document) == "sqlite:///a.db"
-    assert load_usage_url({}) == "sqlite:///waystone.db"
+    assert load_usage_url({}) is None
     with pytest.raises(ConfigurationError, match=r"configuration: usage\.url: expected `str`"):
         load_usage_url({"usage": {"url": 1}})
 

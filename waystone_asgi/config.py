@@ -31,7 +31,6 @@ _Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 _Count: TypeAlias = Annotated[int, Meta(ge=1)]
 _Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 
-_USAGE_URL = "sqlite:///waystone.db"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 _OPERATIONS = ("chat", "responses", "embeddings", "transcription", "messages")
@@ -39,7 +38,7 @@ _BASE_URL_VARIABLES = {"azure": "AZURE_OPENAI_ENDPOINT"}
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """What the file says, checked and complete; `usage_url` is where `sinks.open_sink` writes."""
+    """What the file says, checked and complete. `usage_url` is None when it names no ledger."""
 
     providers: tuple[Provider, ...]
     api_keys: tuple[APIKey, ...] = ()
@@ -48,7 +47,7 @@ class Config(Struct, frozen=True, kw_only=True):
     path: str = "/api/gateway"
     max_body_bytes: int = 33_554_432
     max_in_flight: int = 1000
-    usage_url: str = _USAGE_URL
+    usage_url: str | None = None
 
 
 class _File(Struct, frozen=True, kw_only=True):
@@ -101,8 +100,8 @@ def load_config(source: Source) -> Config:
         raise ConfigurationError(f"{name}: {error}") from error
 
 
-def load_usage_url(source: Source) -> str:
-    """The ledger's URL, of a file whose other variables need not be set here."""
+def load_usage_url(source: Source) -> str | None:
+    """The ledger's URL alone: the variables of other settings need not be set."""
     name, document = _read(source)
     try:
         return _usage_url(_resolve(document.get("usage", {}), "usage"))
@@ -128,9 +127,10 @@ def gateway_settings(source: Source) -> dict[str, Any]:
 
 
 def settings_of(config: Config) -> dict[str, Any]:
-    """The keyword arguments of `Gateway` for a configuration, with a sink that is not open yet."""
+    """The keyword arguments of `Gateway` for a configuration."""
     settings = asdict(config)
-    return settings | {"sinks": [open_sink(settings.pop("usage_url"))]}
+    url = settings.pop("usage_url")
+    return settings | {"usage": {"url": url} if url else None}
 
 
 def _read(source: Source) -> tuple[str, Mapping[str, object]]:
@@ -212,10 +212,10 @@ def _api_key(value: object, path: str) -> APIKey:
     return APIKey(**asdict(table))
 
 
-def _usage_url(value: object) -> str:
-    url = _table(value, _Place, "usage").url or _USAGE_URL
+def _usage_url(value: object) -> str | None:
+    url = _table(value, _Place, "usage").url
     try:
-        open_sink(url)
+        open_sink(url or "memory:")
     except ConfigurationError as error:
         raise ConfigurationError(f"usage.url: {error}") from error
     return url
