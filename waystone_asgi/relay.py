@@ -31,11 +31,14 @@ class Decoder(Protocol):
     events: int
 
     @property
-    def complete(self) -> bool: ...
+    def complete(self) -> bool:
+        """Whether the answer came to its end."""
 
-    def feed(self, data: bytes) -> bytes: ...
+    def feed(self, data: bytes) -> bytes:
+        """The bytes to relay now that `data` has arrived."""
 
-    def finish(self) -> bytes: ...
+    def finish(self) -> bytes:
+        """The bytes to relay now that nothing more comes."""
 
 
 async def first_events(response: UpstreamResponse, decoder: Decoder) -> bytes:

@@ -20,10 +20,7 @@ class EventTooLongError(ValueError):
 
 
 class EventSplitter:
-    """Cuts a byte stream into events, each with its closing blank line.
-
-    `pending` is true while the beginning of an event is held.
-    """
+    """Cuts a byte stream into events, each with its closing blank line."""
 
     __slots__ = ("_held", "_size")
 
@@ -33,6 +30,7 @@ class EventSplitter:
 
     @property
     def pending(self) -> bool:
+        """Whether the beginning of an event is held."""
         return bool(self._held)
 
     def feed(self, data: bytes) -> list[bytes]:

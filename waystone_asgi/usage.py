@@ -34,15 +34,24 @@ class Answered(Protocol):
     """What an answer, whole or streamed, says of itself."""
 
     @property
-    def usage(self) -> Usage | None: ...
+    def usage(self) -> Usage | None:
+        """The provider's own count, where it gave one."""
+
     @property
-    def response_id(self) -> str | None: ...
+    def response_id(self) -> str | None:
+        """The provider's id of the answer."""
+
     @property
-    def response_model(self) -> str | None: ...
+    def response_model(self) -> str | None:
+        """The model that answered."""
+
     @property
-    def finish_reasons(self) -> tuple[str, ...]: ...
+    def finish_reasons(self) -> tuple[str, ...]:
+        """Why each choice ended, by index."""
+
     @property
-    def estimated_output_tokens(self) -> int: ...
+    def estimated_output_tokens(self) -> int:
+        """A count from what was said, for where the provider gave none."""
 
 
 class OpenRecord(Struct, kw_only=True, gc=False):

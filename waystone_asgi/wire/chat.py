@@ -31,32 +31,44 @@ Content = str | list[str | ContentPart]
 
 
 class DeveloperMessage(Struct, tag_field="role", tag="developer"):
+    """What the developer of the calling application says."""
+
     content: Content
     name: Name = None
 
 
 class SystemMessage(Struct, tag_field="role", tag="system"):
+    """The same, as models before `developer` know it."""
+
     content: Content
     name: Name = None
 
 
 class UserMessage(Struct, tag_field="role", tag="user"):
+    """What the end user says."""
+
     content: Content
     name: Name = None
 
 
 class FunctionMessage(Struct, tag_field="role", tag="function"):
+    """What a function came to; deprecated in favour of `ToolMessage`."""
+
     content: Content
     name: Name = None
 
 
 class ToolMessage(Struct, tag_field="role", tag="tool"):
+    """What a tool call came to."""
+
     content: str | list[str | TextPart]
     tool_call_id: str
     name: Name = None
 
 
 class AssistantMessage(Struct, tag_field="role", tag="assistant"):
+    """What the model said before."""
+
     content: Content | None = None
     tool_calls: list[Any] | None = None
     function_call: Any = None
@@ -78,6 +90,8 @@ ChatMessage = (
 
 
 class StreamOptions(Struct):
+    """How a stream is to be sent."""
+
     include_usage: bool | None = None
 
 
@@ -138,11 +152,15 @@ Count = int | float | None
 
 
 class PromptTokensDetails(Struct):
+    """The parts of `prompt_tokens` that a cache gave or took."""
+
     cached_tokens: Count = None
     cache_write_tokens: Count = None
 
 
 class CompletionTokensDetails(Struct):
+    """The part of `completion_tokens` that was not shown."""
+
     reasoning_tokens: Count = None
 
 
@@ -178,6 +196,8 @@ class ChatCompletionChunk(Struct):
 
 
 class ChunkChoice(Struct):
+    """One choice in an event: its end, or the error some vendors put there."""
+
     index: int = 0
     finish_reason: Any = None
     error: Any = None

@@ -21,6 +21,8 @@ class Model(Struct):
 
 
 class ModelList(Struct):
+    """Every model that the caller may use."""
+
     data: list[Model]
     object: Literal["list"] = "list"
 
