@@ -36,7 +36,7 @@ def is_compact(document: bytes, members: Members) -> bool:
 
     The shortest text that has these members is compact, so a document of exactly that length is it.
     """
-    size = sum(map(len, members)) + sum(map(len, members.values()))
+    size = len("".join(members)) + sum(map(len, members.values()))
     return size + 4 * len(members) + 1 == len(document)
 
 
@@ -49,46 +49,60 @@ def splice(document: bytes, members: Members, changes: Changes) -> bytes:
     """The document with members replaced, removed (None) or, when new, added at the end."""
     if not changes:
         return document
-    added = {name: value for name, value in changes.items() if name not in members}
-    spans = None if is_compact(document, members) else _spans(document, members)
+    added = b"".join(
+        b",%b:%b" % (encode(name), value)
+        for name, value in changes.items()
+        if value is not None and name not in members
+    )
+    if is_compact(document, members):
+        return _splice_compact(document, members, changes, added)
+    spans = _spans(document, members)
     if spans is None:
         return _join(members, changes, added)
+    return _splice_spans(document, members, changes, added, spans)
+
+
+def _splice_compact(document: bytes, members: Members, changes: Changes, added: bytes) -> bytes:
+    """As `splice`; where each value stands follows from the lengths of those before it."""
     view = memoryview(document)
     pieces: list[Buffer | memoryview] = []
-    new: Buffer | None
-    end = 0
+    kept = position = 1
+    for name, value in members.items():
+        stop = position + len(name) + 3 + len(value)
+        if name in changes:
+            new = changes[name]
+            if new is None:
+                pieces.append(view[kept : position - 1])
+            else:
+                pieces += (view[kept : stop - len(value)], new)
+            kept = stop
+        position = stop + 1
+    pieces += (view[kept:-1], added)
+    rest = b"".join(pieces)
+    return b"{%b}" % rest.removeprefix(b",")
+
+
+def _splice_spans(
+    document: bytes, members: Members, changes: Changes, added: bytes, spans: list[Span]
+) -> bytes:
+    """As `splice`, for a document with white space."""
+    first = end = spans[0][0] if spans else document.index(b"{") + 1
+    kept: list[bytes] = []
     for (name, value), (key, start, stop) in zip(members.items(), spans, strict=True):
         new = changes.get(name, value)
         if new is not None:
-            if pieces or end == 0:
-                pieces.append(view[end:start])
-            else:  # the members before this one are gone, and so is the comma
-                pieces += (view[: spans[0][0]], view[key:start])
-            pieces.append(new)
+            lead = document[end:key] if kept else b""
+            kept.append(b"".join((lead, document[key:start], new)))
         end = stop
-    if not pieces:
-        pieces.append(view[: spans[0][0] if spans else document.index(b"{") + 1])
-    for name, new in added.items():
-        if new is not None:
-            pieces += (b"," if len(pieces) > 1 else b"", encode(name), b":", new)
-    pieces.append(view[end or document.index(b"{") + 1 :])
-    return b"".join(pieces)
+    body = b"".join(kept)
+    return b"".join((document[:first], body, added if body else added[1:], document[end:]))
 
 
-def _join(members: Members, changes: Changes, added: Changes) -> bytes:
-    """The compact form, which for a compact document is the document itself but for the changes."""
-    pieces: list[Buffer] = []
-    new: Buffer | None
-    for name, value in members.items():
-        new = changes.get(name, value)
-        if new is not None:
-            pieces += (b",", encode(name), b":", new)
-    for name, new in added.items():
-        if new is not None:
-            pieces += (b",", encode(name), b":", new)
-    pieces[:1] = (b"{",)
-    pieces.append(b"}")
-    return b"".join(pieces)
+def _join(members: Members, changes: Changes, added: bytes) -> bytes:
+    """The compact form, for a document whose keys stand more than once: the last ones are meant."""
+    kept = ((name, changes.get(name, value)) for name, value in members.items())
+    body = b"".join(b",%b:%b" % (encode(name), new) for name, new in kept if new is not None)
+    return b"{%b}" % (body + added)[1:]
 
 
 def _spans(document: bytes, members: Members) -> list[Span] | None:
