@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, cast
 
 from ..exceptions import UpstreamError, UpstreamTimeoutError
 from .answer import AsyncioResponse
-from .parser import AnswerParser, ends_with_connection
+from .framing import ends_with_connection
+from .parser import AnswerParser
 
 if TYPE_CHECKING:
     from ..records import UpstreamRequest

@@ -19,7 +19,10 @@ def unreachable(error: BaseException) -> UpstreamError:
         reason = _reason(cause)
         if reason:
             return UpstreamError(reason)
-        cause = cause.__cause__ or cause.__context__
+        if isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        else:
+            cause = cause.__cause__ or cause.__context__
     return UpstreamError(f"The provider cannot be reached ({type(error).__name__}).")
 
 

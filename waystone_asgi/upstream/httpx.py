@@ -1,8 +1,8 @@
 """Requests through an httpx or httpx2 transport, on asyncio and trio.
 
 Takes an `UpstreamRequest`, gives an `UpstreamResponse`. It uses the transport below httpx's client:
-no cookie jar, no redirects, no added headers, no decoding of bodies it did not ask for. A host that
-needs a proxy, mutual TLS or a mock passes its own transport.
+no cookie jar, no redirects, no added headers, no decoder but our own bounded one. A host that needs
+a proxy, mutual TLS or a mock passes its own transport.
 """
 
 from __future__ import annotations
@@ -14,13 +14,20 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..exceptions import UpstreamError, UpstreamTimeoutError
+from .codings import inflated, inflater_for
+from .failures import unreachable
+from .framing import check_headers, check_status
 
 if TYPE_CHECKING:
     from ..records import UpstreamRequest
 
 
 class HTTPXUpstream:
-    """An `Upstream` over `transport`, an `AsyncBaseTransport` of httpx or httpx2; HTTP/1.1 by default."""
+    """An `Upstream` over `transport`, an `AsyncBaseTransport` of httpx or httpx2.
+
+    Without one it is httpx's own, HTTP/1.1 only. Unlike `AsyncioUpstream` it sends no request
+    twice, and its connections are shared by all credentials for an origin.
+    """
 
     def __init__(self, transport: Any = None, *, max_connections: int = 1000) -> None:
         if transport is None:
@@ -37,8 +44,39 @@ class HTTPXUpstream:
 
     async def send(self, request: UpstreamRequest) -> HTTPXResponse:
         """See `types.Upstream`."""
-        endpoint, timeouts = request.endpoint, request.timeouts
+        httpx, timeouts = self._httpx, request.timeouts
         deadline = anyio.current_time() + timeouts.total
+        timer, seconds = min(
+            ("first byte", timeouts.first_byte), ("total", timeouts.total), key=lambda pair: pair[1]
+        )
+        try:
+            with anyio.fail_after(seconds):
+                outgoing = self._outgoing(request)
+                response = await self._transport.handle_async_request(outgoing)
+        except httpx.PoolTimeout:
+            raise _late("pool", timeouts.connect) from None
+        except httpx.TimeoutException:
+            raise _late("connect", timeouts.connect) from None
+        except TimeoutError:
+            raise _late(timer, seconds) from None
+        except (httpx.ConnectError, httpx.InvalidURL, OSError, ValueError) as error:
+            raise unreachable(error) from None
+        except httpx.TransportError as error:
+            raise UpstreamError(
+                f"The provider gave no valid answer ({type(error).__name__})."
+            ) from None
+        try:
+            return HTTPXResponse(response, httpx, timeouts.idle, deadline)
+        except UpstreamError:
+            await _close(response)
+            raise
+
+    async def aclose(self) -> None:
+        """See `types.Upstream`."""
+        await self._transport.aclose()
+
+    def _outgoing(self, request: UpstreamRequest) -> Any:
+        endpoint, connect = request.endpoint, request.timeouts.connect
         url = self._httpx.URL(
             scheme=endpoint.scheme,
             host=endpoint.host,
@@ -46,70 +84,98 @@ class HTTPXUpstream:
             raw_path=endpoint.path.encode("ascii"),
         )
         # httpx adds Host and Content-Length, and nothing else, to a Request made by hand.
-        outgoing = self._httpx.Request(
+        return self._httpx.Request(
             "POST",
             url,
             headers=endpoint.headers,
             content=request.body,
-            extensions={"timeout": {"connect": timeouts.connect, "pool": timeouts.connect}},
+            extensions={"timeout": {"connect": connect, "pool": connect}},
         )
-        try:
-            with anyio.fail_after(min(timeouts.first_byte, timeouts.total)):
-                response = await self._transport.handle_async_request(outgoing)
-        except TimeoutError:
-            raise UpstreamTimeoutError(
-                f"No answer within {min(timeouts.first_byte, timeouts.total):g} seconds (first byte)."
-            ) from None
-        except self._httpx.TimeoutException:
-            raise UpstreamTimeoutError(
-                f"No connection within {timeouts.connect:g} seconds (connect)."
-            ) from None
-        except (self._httpx.TransportError, OSError) as error:
-            raise UpstreamError(
-                f"The provider cannot be reached ({type(error).__name__})."
-            ) from None
-        return HTTPXResponse(response, self._httpx, timeouts.idle, deadline)
-
-    async def aclose(self) -> None:
-        """See `types.Upstream`."""
-        await self._transport.aclose()
 
 
 class HTTPXResponse:
-    """An `UpstreamResponse` over httpx's; content codings that came unasked are undone."""
+    """An `UpstreamResponse` over httpx's; content codings that came unasked are undone.
+
+    Making one raises `UpstreamError` when its head promises what cannot be read.
+    """
 
     def __init__(self, response: Any, httpx: Any, idle: float, deadline: float) -> None:
         self.status: int = response.status_code
         self.headers: Sequence[tuple[bytes, bytes]] = [
             (name.lower(), value) for name, value in response.headers.raw
         ]
+        check_status(self.status)
+        check_headers(self.headers)
+        self._inflater = inflater_for(self.headers)
         self._response = response
         self._httpx = httpx
         self._idle = idle
         self._deadline = deadline
-        coded = response.headers.get("content-encoding", "identity") != "identity"
-        chunks = response.aiter_bytes() if coded else response.aiter_raw()
-        self._chunks: AsyncIterator[bytes] = chunks
+        # Not `aiter_raw`: that gives the connection back before we have looked at it.
+        self._chunks: AsyncIterator[bytes] = aiter(response.stream)
+        self._h11 = _h11_of(response)
+        self._error: UpstreamError | None = None
 
     async def receive(self) -> bytes:
         """See `types.UpstreamResponse`."""
+        if self._error is not None:
+            raise self._error
+        try:
+            if self._inflater is None:
+                data = await self._arrived()
+            else:
+                data = await inflated(self._inflater, self._arrived)
+        except UpstreamError as error:
+            self._error = error
+            if self._h11 is not None:
+                self._h11.send_failed()
+            await self.aclose()
+            raise
+        if not data:
+            if self._h11 is not None and self._h11.trailing_data[0]:
+                self._h11.send_failed()
+            await self.aclose()
+        return data
+
+    async def aclose(self) -> None:
+        """See `types.UpstreamResponse`."""
+        await _close(self._response)
+
+    async def _arrived(self) -> bytes:
         left = self._deadline - anyio.current_time()
         timer = "idle" if self._idle <= left else "total"
+        httpx = self._httpx
         try:
             with anyio.fail_after(min(self._idle, left)):
                 async for chunk in self._chunks:
                     if chunk:
                         return chunk
                 return b""
-        except (TimeoutError, self._httpx.TimeoutException):
+        except (TimeoutError, httpx.TimeoutException):
             raise UpstreamTimeoutError(f"The provider stopped sending ({timer} timeout).") from None
-        except (self._httpx.TransportError, self._httpx.DecodingError, OSError) as error:
+        except (httpx.TransportError, httpx.StreamError, OSError) as error:
             raise UpstreamError(f"The answer broke off ({type(error).__name__}).") from None
 
-    async def aclose(self) -> None:
-        """See `types.UpstreamResponse`."""
-        with anyio.move_on_after(1, shield=True):
-            await self._response.aclose()
+
+async def _close(response: Any) -> None:
+    with anyio.move_on_after(1, shield=True):
+        await response.aclose()
+
+
+def _h11_of(response: Any) -> Any:
+    """The HTTP state of the response's connection, or None for a transport with other insides.
+
+    httpcore takes bytes beyond the end of an answer for the answer to the next request, whoever
+    sends it, and has no public way to see them. A connection whose state is failed is closed.
+    """
+    value = response.stream
+    for name in ("_httpcore_stream", "_stream", "_connection", "_h11_state"):
+        value = getattr(value, name, None)
+    return value
+
+
+def _late(timer: str, seconds: float) -> UpstreamTimeoutError:
+    return UpstreamTimeoutError(f"The provider was too slow: {seconds:g} seconds ({timer}).")
 
 
 def _module_of(transport: Any) -> Any:

@@ -7,19 +7,17 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from operator import itemgetter
+from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from ..exceptions import UpstreamError
 from .answer import AsyncioResponse
 from .codings import inflater_for
-
-MAX_HEADERS = 256
+from .framing import MAX_HEADERS, check_headers, check_status
 
 _CODINGS = frozenset((b"content-encoding", b"transfer-encoding"))
-_LENGTHS = frozenset((b"content-length", b"transfer-encoding"))
 _name = itemgetter(0)
 
 
@@ -75,16 +73,13 @@ class AnswerParser:
         headers = self._headers
         if status < 200:
             if status < 100 or status == 101:
-                raise UpstreamError(f"The provider answered with status {status}.")
+                check_status(status)
             self._permits.append(True)
             headers.clear()
             return
-        if len(headers) > MAX_HEADERS:
-            raise UpstreamError("The provider's answer has too many headers.")
-        response = self._response
-        assert response is not None
-        if not _CODINGS.isdisjoint(map(_name, headers)):
-            _refuse_transfer_codings(headers)
+        response = cast("AsyncioResponse", self._response)
+        if len(headers) > MAX_HEADERS or not _CODINGS.isdisjoint(map(_name, headers)):
+            check_headers(headers)
             response.inflater = inflater_for(headers)
         response.status = status
         self._headers = []  # Trailers come to nothing.
@@ -95,14 +90,3 @@ class AnswerParser:
         if response is not None and response.status:
             self._complete = True
             self._keep_alive = self._parser.should_keep_alive()
-
-
-def ends_with_connection(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a body lasts until the provider closes (RFC 9112, section 6.3, item 8)."""
-    return _LENGTHS.isdisjoint(map(_name, headers))
-
-
-def _refuse_transfer_codings(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    values = [value for name, value in headers if name == b"transfer-encoding"]
-    if any(value.strip().lower() != b"chunked" for value in values):
-        raise UpstreamError("The answer has a transfer coding that was not asked for.")
