@@ -15,17 +15,6 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MakeRecord = Callable[..., UsageRecord]
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="asyncio+uvloop"),
-        pytest.param(("trio", {}), id="trio"),
-    ]
-)
-def anyio_backend(request: pytest.FixtureRequest) -> object:
-    return request.param
-
-
 @pytest.fixture
 def make_record() -> MakeRecord:
     """Makes the record of a priced, streamed answer; keywords replace its fields."""
