@@ -111,8 +111,8 @@ def run_server(
     async def serve() -> None:
         # The gateway is opened here and not by uvicorn, so that what is wrong can be raised.
         async with gateway.running():
-            opened(server)
             with _signals_to(server):
+                opened(server)
                 await server.serve(sockets=[listener])
 
     anyio.run(serve, backend_options={"use_uvloop": find_spec("uvloop") is not None})
