@@ -44,7 +44,7 @@ def accept(call: Call, table: Table) -> Handler:
     A key of the table that ends in a slash takes every longer path, as `/v1/models/` does.
     """
     path = route_path(call.scope)
-    methods = table.get(path)
+    methods = None if path.endswith("/") else table.get(path)
     if methods is None:
         methods = _accept_longer(call, table, path)
     method: str = call.scope["method"]

@@ -31,21 +31,75 @@ class Serve(Protocol):
     def __call__(self, opened: Callable[[], None], closing: anyio.Event) -> Awaitable[None]: ...
 
 
+class Life:
+    """One opening and closing. Its events belong to one event loop, so the next life has its own.
+
+    `kept` is true when a `running` will close it. `loop` is that of a life begun by a request.
+    """
+
+    def __init__(self, state: State = "starting") -> None:
+        self.state = state
+        self.kept = False
+        self.error: Exception | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.closing = anyio.Event()
+        self.settled = anyio.Event()
+        self.ended = anyio.Event()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether its event loop was closed without giving it a chance to end."""
+        return self.loop is not None and self.loop.is_closed()
+
+    async def opened(self) -> None:
+        """Wait until it is open. Raises what opening raised."""
+        await self.settled.wait()
+        if self.error is not None:
+            raise self.error
+
+    async def run(self, serve: Serve) -> None:
+        """Open, stay open until `closing`, close. A failure is kept or logged, never raised."""
+        with anyio.CancelScope() as scope:
+
+            def opened() -> None:
+                # From here on only `closing` ends it: what is in flight is waited for before.
+                scope.shield = self.kept
+                self.state = "open"
+                self.settled.set()
+
+            try:
+                await serve(opened, self.closing)
+            except Exception as error:
+                if self.state == "starting":
+                    self.error = error
+                else:
+                    logger.exception("The gateway stopped.")
+            finally:
+                self.state = "closed"
+                if not self.settled.is_set():
+                    self.error = self.error or RuntimeError("Opening the gateway was cancelled.")
+                    self.settled.set()
+                self.ended.set()
+
+
 class Lifespan:
     """The life of one gateway, which can be lived again after it ended."""
 
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
-        self._closing = anyio.Event()
-        self._settled = anyio.Event()
-        self._idle = anyio.Event()
-        self._error: Exception | None = None
+        self._life = Life("idle")
         self._task: object = None
-        self.state: State = "idle"
+        self._idle = anyio.Event()
         self.in_flight = 0
 
     @property
+    def state(self) -> State:
+        """What `/ready` shows."""
+        return "idle" if self._life.abandoned else self._life.state
+
+    @property
     def is_open(self) -> bool:
+        """Whether requests may pass."""
         return self.state == "open"
 
     def enter(self) -> None:
@@ -62,26 +116,33 @@ class Lifespan:
     async def running(self) -> AsyncIterator[None]:
         """Open on entering, drain and close on leaving; an exception of the body passes unchanged.
 
-        Entered again while open it does nothing, and closes with the first one to have entered.
-        Raises what opening raised.
+        Entered again while open it does nothing, and closes with the first one to have entered. A
+        gateway that a request has opened is taken over. Raises what opening raised.
         """
-        if self.state in ("starting", "open"):
-            await self._opened()
+        while self.state == "draining":
+            await self._life.ended.wait()
+        alive = self.state in ("starting", "open")
+        if alive and self._life.kept:
+            await self._life.opened()
             yield
             return
         failure: BaseException | None = None
-        self._reset()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._live)
+            if not alive:
+                self._life = Life()
+                tasks.start_soon(self._life.run, self._serve)
+            life = self._life
+            life.kept = True
             # An exception that left the task group would reach the host as a group.
             try:
-                await self._opened()
+                await life.opened()
                 yield
             except BaseException as error:
                 failure = error
             with anyio.CancelScope(shield=True):
-                await self._drain()
-            self._closing.set()
+                await self._drain(life)
+                life.closing.set()
+                await life.ended.wait()
         if failure is not None:
             raise failure
 
@@ -91,68 +152,42 @@ class Lifespan:
         Raises what opening raised. The end of the event loop closes.
         """
         self.begin()
-        await self._opened()
+        await self._life.opened()
 
     def begin(self) -> None:
         """Begin to open in the background, unless that was done or the gateway has been closed."""
         if self.state == "idle":
-            self._reset()
-            self._task = _spawn(self._live_alone)
+            self._life = Life()
+            self._task = self._spawn(self._live_alone, self._life)
 
-    def _reset(self) -> None:
-        self.state = "starting"
-        self._error = None
-        self._closing = anyio.Event()
-        self._settled = anyio.Event()
-
-    async def _opened(self) -> None:
-        await self._settled.wait()
-        if self._error is not None:
-            raise self._error
-
-    async def _live(self) -> None:
+    async def _live_alone(self, life: Life) -> None:
         try:
-            await self._serve(self._open, self._closing)
-        except Exception as error:
-            if self.state != "starting":
-                raise
-            self._error = error
+            await life.run(self._serve)
         finally:
-            self.state = "closed"
-            self._settled.set()
+            if not life.kept:
+                # The next request, on this event loop or on another one, may open again.
+                life.state = "idle"
+                if life.error is not None:
+                    logger.error("The gateway could not open: %s", life.error)
 
-    async def _live_alone(self) -> None:
-        try:
-            await self._live()
-        finally:
-            # The next request, on this event loop or on another one, may open again.
-            self.state = "idle"
-            if self._error is not None:
-                logger.error("The gateway could not open: %s", self._error)
-
-    def _open(self) -> None:
-        self.state = "open"
-        self._settled.set()
-
-    async def _drain(self) -> None:
-        if self.state != "open":
+    async def _drain(self, life: Life) -> None:
+        if life.state != "open":
             return
-        self.state = "draining"
+        life.state = "draining"
         with anyio.move_on_after(DRAIN_SECONDS):
             while self.in_flight:
                 self._idle = anyio.Event()
                 await self._idle.wait()
 
+    def _spawn(self, function: Callable[[Life], Coroutine[Any, Any, None]], life: Life) -> object:
+        """Run beside the current task without a parent: what anyio has no word for."""
+        try:
+            life.loop = asyncio.get_running_loop()
+        except RuntimeError:
+            import trio
 
-def _spawn(function: Callable[[], Coroutine[Any, Any, None]]) -> object:
-    """Run beside the current task without a parent: the one thing that anyio has no word for."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        import trio
-
-        return trio.lowlevel.spawn_system_task(function)
-    return loop.create_task(function(), context=Context())
+            return trio.lowlevel.spawn_system_task(function, life)
+        return life.loop.create_task(function(life), context=Context())
 
 
 async def serve_lifespan(
@@ -160,11 +195,13 @@ async def serve_lifespan(
 ) -> None:
     """Speak ASGI's lifespan protocol around `running`."""
     await receive()
+    phase = "startup"
     try:
         async with running():
             await send({"type": "lifespan.startup.complete"})
+            phase = "shutdown"
             await receive()
     except Exception as error:
-        await send({"type": "lifespan.startup.failed", "message": str(error)})
-        return
-    await send({"type": "lifespan.shutdown.complete"})
+        await send({"type": f"lifespan.{phase}.failed", "message": str(error)})
+    else:
+        await send({"type": "lifespan.shutdown.complete"})

@@ -12,6 +12,7 @@ from .exceptions import CallerLeft, InvalidRequestError, RequestTooLargeError
 from .types import Receive, Scope
 
 _SANE = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/+=@-"
+_SLASHES = (b"/", b"%2F", b"%2f")
 
 
 class Head:
@@ -67,16 +68,22 @@ async def read_body(receive: Receive, limit: int) -> bytes:
 
 
 def route_path(scope: Scope) -> str:
-    """The path below the mount, however the server and the proxies in front write the prefix.
+    """The path below the mount, however the server, proxies and routers write the prefix.
 
-    A path that does not begin with `root_path` was already stripped by a proxy or a router.
+    ASGI has the whole path in `path` and the mount in `root_path`. Where a proxy strips its prefix
+    and Starlette mounts below, only the end of `root_path` is in `path`; a path without any of it
+    was stripped already.
     """
     path: str = scope["path"]
     root: str = scope.get("root_path", "").rstrip("/")
-    if root and path.startswith(root):
-        rest = path[len(root) :]
-        if not rest or rest.startswith("/"):
-            return rest or "/"
+    while root:
+        if path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+            path = path[len(root) :] or "/"
+            break
+        root = root[root.find("/", 1) :] if "/" in root[1:] else ""
+    # Litestar's mounts end every path in a slash; what the caller wrote is in `raw_path`.
+    if path.endswith("/") and not (scope.get("raw_path") or b"/").endswith(_SLASHES):
+        path = path.rstrip("/") or "/"
     return path
 
 

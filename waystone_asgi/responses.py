@@ -7,10 +7,13 @@ decides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from time import monotonic
 
-from .exceptions import GatewayError
-from .types import Send
+import anyio
+
+from .exceptions import CallerLeft, GatewayError
+from .types import Message, Send
 from .wire.members import encode
 
 _JSON = (b"content-type", b"application/json")
@@ -20,6 +23,9 @@ _STREAM = (
     (b"x-accel-buffering", b"no"),
 )
 
+# What servers raise on a closed connection (ASGI 2.4, an OSError), and Starlette's middleware.
+_GONE = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
+
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -27,13 +33,13 @@ class Reply:
     """The answer to one request, begun at `started_at` (monotonic seconds).
 
     `started` is true once a status has been sent. `upstream_seconds` is how long the provider took,
-    once that is known.
+    once that is known. What sends raises `CallerLeft` where the server says so; most say nothing.
     """
 
-    __slots__ = ("_headers", "_send", "started", "started_at", "upstream_seconds")
+    __slots__ = ("_headers", "_send_message", "started", "started_at", "upstream_seconds")
 
     def __init__(self, send: Send, request_id: str) -> None:
-        self._send = send
+        self._send_message = send
         self._headers: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
         self.started = False
         self.started_at = monotonic()
@@ -50,9 +56,10 @@ class Reply:
         await self._send({"type": "http.response.body", "body": body})
 
     async def error(self, error: GatewayError) -> None:
-        """The whole answer, as an error object with the error's own headers."""
+        """The whole answer, as an error object with the error's own headers; never raises."""
         self._headers += error.headers
-        await self.json(error.status, encode_error(error))
+        with suppress(CallerLeft):
+            await self.json(error.status, encode_error(error))
 
     async def start_stream(self) -> None:
         """The head of an event stream."""
@@ -71,6 +78,12 @@ class Reply:
         if self.upstream_seconds is not None:
             headers.append((b"server-timing", self._timing(self.upstream_seconds)))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _send(self, message: Message) -> None:
+        try:
+            await self._send_message(message)
+        except _GONE:
+            raise CallerLeft from None
 
     def _timing(self, upstream: float) -> bytes:
         """Milliseconds at the provider and here (W3C Server Timing)."""
