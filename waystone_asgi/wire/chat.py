@@ -101,7 +101,7 @@ Positive = Annotated[float, Meta(gt=0)]
 class ChatCompletionRequest(Struct):
     """The view of a request. `max_completion_tokens` and `n` are whole, whatever their spelling."""
 
-    model: Annotated[str, Meta(min_length=1)]
+    model: Annotated[str, Meta(min_length=1, max_length=1024)]
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None

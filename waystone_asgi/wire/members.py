@@ -6,6 +6,7 @@ White space, number forms, escapes and the order of members survive. It decodes 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -21,7 +22,11 @@ MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 _MEMBERS = msgspec.json.Decoder(Members)
 _STRING = msgspec.json.Decoder(str)
-_SPACE = b" \t\r\n"
+# Possessive, so that a hostile document costs no more than one look at each byte.
+_KEY = re.compile(
+    rb'[ \t\r\n]*+[{,][ \t\r\n]*+("(?:[^"\\]|\\.)*+")[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL
+)
+_END = re.compile(rb"[ \t\r\n]*+}")
 
 encode = msgspec.json.Encoder().encode
 
@@ -108,38 +113,19 @@ def _join(members: Members, changes: Changes, added: bytes) -> bytes:
 def _spans(document: bytes, members: Members) -> list[Span] | None:
     """Where each member's key and value begin and its value ends; None when a key is duplicate.
 
-    Walks key by key. Each value is compared with the one decoded, so the walk cannot lose its
-    place.
+    Walks key by key. Each key and value is compared with the one decoded, so the walk cannot lose
+    its place.
     """
     spans: list[Span] = []
-    position = _skip(document, 0) + 1
-    for index, (name, raw) in enumerate(members.items()):
-        if index:
-            position = _skip(document, position)
-            if document[position] != 0x2C:
-                return None
-            position += 1
-        key = _skip(document, position)
-        position = _key_end(document, key)
-        if _STRING.decode(document[key:position]) != name:
+    position = 0 if members else document.index(b"{") + 1
+    for name, raw in members.items():
+        found = _KEY.match(document, position)
+        if found is None or _STRING.decode(found[1]) != name:
             return None
-        start = _skip(document, _skip(document, position) + 1)
+        start = found.end()
         value = bytes(raw)
         if not document.startswith(value, start):
             return None
         position = start + len(value)
-        spans.append((key, start, position))
-    return spans if document[_skip(document, position)] == 0x7D else None
-
-
-def _skip(document: bytes, position: int) -> int:
-    while document[position] in _SPACE:
-        position += 1
-    return position
-
-
-def _key_end(document: bytes, key: int) -> int:
-    end = document.index(b'"', key + 1)
-    while (len(document[key:end]) - len(document[key:end].rstrip(b"\\"))) % 2:
-        end = document.index(b'"', end + 1)
-    return end + 1
+        spans.append((found.start(1), start, position))
+    return spans if _END.match(document, position) else None

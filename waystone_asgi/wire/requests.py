@@ -7,6 +7,8 @@ is wrong in `param`. A message never repeats what the body said.
 from __future__ import annotations
 
 import re
+from itertools import chain
+from typing import Any
 
 import msgspec
 
@@ -14,11 +16,17 @@ from ..exceptions import InvalidRequestError
 from .chat import DOCUMENT, ITEMS, ChatCompletionRequest, view
 from .members import MALFORMED, Changes, Members, decode_members, encode, has_duplicates, splice
 
-_PATH = re.compile(r" - at `\$\.?(.*)`$")
-_FIELD = re.compile(r"(?:field|unknown field) `([^`]*)`")
-_ECHO = re.compile(r"^Invalid (?:enum )?value .*")
+# Greedy: what stands before the last path may be the body's own words.
+_PATH = re.compile(r"(.*) - at `\$\.?(.*)`$", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `([^`]*)`")
+_ECHO = re.compile(r"Invalid value .*", re.DOTALL)
+_ONLY_BESIDE_CALLS = "`content` may be null only"
 _ROLES = "developer, system, user, assistant, function, tool"
 _SMALL = 65536
+_KEYS = {
+    name: b'"%b"' % name.encode()
+    for name in ("role", "content", "name", "tool_calls", "tool_call_id", "refusal", "annotations")
+}
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
@@ -69,7 +77,10 @@ def decode_chat_request(body: bytes) -> ChatRequest:
     except (msgspec.ValidationError, RecursionError) as error:
         raise invalid(error, document) from None
     messages = members["messages"]
-    _check_messages(bytes(messages), len(request.messages))
+    _check_messages(bytes(messages), document)
+    for name in ("metadata", "stream_options"):
+        if getattr(request, name) is not None:
+            decode_members_once(bytes(members[name]), name)
     respelled: dict[str, bytes] = {}
     for name in ("max_completion_tokens", "n"):
         if isinstance(number := getattr(request, name), float):
@@ -98,29 +109,37 @@ def _describe(error: Exception) -> tuple[str, str]:
     """What msgspec found and where, without the value it found."""
     if not isinstance(error, msgspec.MsgspecError):
         return "it is nested too deeply or not valid UTF-8", ""
-    text = str(error)
-    path = match[1] if (match := _PATH.search(text)) else ""
-    text = _ECHO.sub("Invalid value", _PATH.sub("", text))
-    if (field := _FIELD.search(text)) and text.startswith("Object"):
-        path = f"{path}.{field[1]}" if path else field[1]
-        text = "Required" if "missing" in text else "Unknown field"
-    return text, path
+    text, path = str(error), ""
+    if match := _PATH.match(text):
+        text, path = match[1], match[2]
+    if missing := _MISSING.fullmatch(text):
+        return "Required", f"{path}.{missing[1]}" if path else missing[1]
+    if text.startswith("Object contains unknown field"):
+        return "Unknown field", path
+    if text.startswith(_ONLY_BESIDE_CALLS):
+        path += ".content"
+    return _ECHO.sub("Invalid value", text), path
 
 
-def _check_messages(messages: bytes, count: int) -> None:
-    """Refuse a message in which a key stands twice: two readers could take it for two messages.
-
-    Where `role` and `content` stand as often as they must, no message is taken apart.
-    """
-    if (
-        len(messages) < _SMALL
-        and messages.count(b'"role"') == count
-        and messages.count(b'"content"') <= count
-        and b"\\u00" not in messages
-    ):
+def _check_messages(messages: bytes, document: Any) -> None:
+    """Refuse a message in which a key stands twice: two readers could take it for two messages."""
+    if len(messages) < _SMALL and _are_unique(messages, document["messages"]):
         return
     for index, message in enumerate(ITEMS.decode(messages)):
         decode_members_once(bytes(message), f"messages[{index}]")
+
+
+def _are_unique(messages: bytes, decoded: list[dict[str, object]]) -> bool:
+    """Whether it is plain that each key stands once in its message, which saves taking them apart.
+
+    It is where the text of each key stands as often as there are messages with that key, and no
+    letter is escaped.
+    """
+    keys = list(chain.from_iterable(decoded))
+    return b"\\u00" not in messages and all(
+        (text := _KEYS.get(name)) is not None and messages.count(text) == keys.count(name)
+        for name in set(keys)
+    )
 
 
 def _respell_whole(name: str, number: float, members: Members, respelled: dict[str, bytes]) -> None:
