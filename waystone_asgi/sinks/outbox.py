@@ -1,19 +1,20 @@
 """Between the requests and the sinks: a bounded queue, emptied in batches beside the requests.
 
 In: one record a request, without an await while there is room. Out: batches, to every sink, in
-order. When it is full a request waits for room, for at most `WAIT_SECONDS`, or the record is
-dropped and counted, as the host chose. A sink that fails is logged and counted, and fails no
-request.
+order. When it is full a request waits for room, for a while, or the record is dropped and counted,
+as the host chose. A sink that fails, or takes more than a while, is logged and counted, and fails
+no request.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 import anyio
+import anyio.lowlevel
 
 from ..records import UsageRecord
 from ..types import Sink
@@ -25,21 +26,34 @@ BATCH_SECONDS = 0.05
 
 BATCH_RECORDS = 1000
 WAIT_SECONDS = 5.0
+EMIT_SECONDS = 10.0
 CLOSE_SECONDS = 10.0
 
 logger = logging.getLogger("waystone_asgi")
 
 
 class Outbox:
-    """The queue of `limit` records before `sinks`. `dropped` and `failed` count lost records."""
+    """The queue of `limit` records before `sinks`. `dropped` and `failed` count lost records.
+
+    A request waits at most `wait_seconds` for room; a sink has `emit_seconds` for a batch.
+    """
 
     def __init__(
-        self, sinks: Sequence[Sink], *, limit: int = 10_000, overflow: Overflow = "wait"
+        self,
+        sinks: Sequence[Sink],
+        *,
+        limit: int = 10_000,
+        overflow: Overflow = "wait",
+        wait_seconds: float = WAIT_SECONDS,
+        emit_seconds: float = EMIT_SECONDS,
     ) -> None:
         self._sinks = tuple(sinks)
         self._limit = limit
         self._overflow = overflow
+        self._wait_seconds = wait_seconds
+        self._emit_seconds = emit_seconds
         self._queue: deque[UsageRecord] = deque()
+        self._owed: deque[tuple[Sink, list[UsageRecord]]] = deque()
         self._filled = anyio.Event()
         self._emptied = anyio.Event()
         self._emitting = anyio.Lock()
@@ -62,14 +76,18 @@ class Outbox:
         """Queue the record when there is room, or drop and count it, as chosen. Survives
         cancellation.
         """
-        if self._overflow == "wait":
-            with anyio.move_on_after(WAIT_SECONDS, shield=True):
-                while not self.offer(record):
-                    self._emptied = anyio.Event()
-                    await self._emptied.wait()
-                return
-        self.dropped += 1
-        logger.error("The queue of usage records is full: %d dropped so far.", self.dropped)
+        queued = False
+        try:
+            if self._overflow == "wait":
+                with anyio.move_on_after(self._wait_seconds, shield=True):
+                    while not (queued := self.offer(record)):
+                        if self._emptied.is_set():
+                            self._emptied = anyio.Event()
+                        await self._emptied.wait()
+        finally:
+            if not queued:
+                self.dropped += 1
+                logger.error("The queue of usage records is full: %d dropped.", self.dropped)
 
     async def run(self) -> None:
         """Hand batches over until cancelled."""
@@ -83,13 +101,17 @@ class Outbox:
     async def flush(self) -> None:
         """Hand over all that is queued. A batch that is on its way is finished though cancelled."""
         async with self._emitting:
-            while self._queue:
-                count = min(len(self._queue), BATCH_RECORDS)
-                batch = [self._queue.popleft() for _ in range(count)]
-                self._emptied.set()
-                with anyio.CancelScope(shield=True):
-                    for sink in self._sinks:
-                        await self._emit(sink, batch)
+            while self._owed or self._queue:
+                if not self._owed:
+                    count = min(len(self._queue), BATCH_RECORDS)
+                    batch = [self._queue.popleft() for _ in range(count)]
+                    self._owed.extend((sink, batch) for sink in self._sinks)
+                    self._emptied.set()
+                while self._owed:
+                    # Asyncio's own cancellation passes a shield: what it cuts short is still owed.
+                    await self._emit(*self._owed[0])
+                    self._owed.popleft()
+                    await anyio.lowlevel.checkpoint_if_cancelled()
 
     async def open(self) -> None:
         """Open the sinks that want to be opened; what they raise is the host's to see."""
@@ -105,15 +127,23 @@ class Outbox:
         """Hand over what is left, within `CLOSE_SECONDS`, and close the sinks."""
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             await self.flush()
-            for sink in self._sinks:
-                if (close_sink := getattr(sink, "aclose", None)) is not None:
-                    await close_sink()
-        if self._queue:
-            logger.error("%d usage records were not handed over in time.", len(self._queue))
+        if left := len(self._queue) + sum(len(batch) for _, batch in self._owed):
+            logger.error("%d usage records were not handed over in time.", left)
+        for sink in self._sinks:
+            if (close_sink := getattr(sink, "aclose", None)) is not None:
+                await self._close(sink, close_sink)
 
     async def _emit(self, sink: Sink, batch: list[UsageRecord]) -> None:
         try:
-            await sink.emit(batch)
+            with anyio.fail_after(self._emit_seconds, shield=True):
+                await sink.emit(batch)
         except Exception:
             self.failed += len(batch)
             logger.exception("%s did not take %d records.", type(sink).__name__, len(batch))
+
+    async def _close(self, sink: Sink, close_sink: Callable[[], Awaitable[object]]) -> None:
+        try:
+            with anyio.fail_after(self._emit_seconds, shield=True):
+                await close_sink()
+        except Exception:
+            logger.exception("%s could not be closed.", type(sink).__name__)
