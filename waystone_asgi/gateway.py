@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,6 +30,7 @@ from .relay import drain, first_events, relay
 from .requests import read_body
 from .routing import MAX_ANSWER_BYTES, Try, passed_on, read_all
 from .settings import (
+    check_bounds,
     choose_authenticate,
     choose_entities,
     choose_providers,
@@ -87,6 +88,12 @@ class Gateway:
         queue_limit: int = 10_000,
         overflow: Overflow = "wait",
     ) -> None:
+        check_bounds(
+            overflow,
+            max_body_bytes=max_body_bytes,
+            max_in_flight=max_in_flight,
+            queue_limit=queue_limit,
+        )
         self.path = "/" + path.strip("/") if path.strip("/") else ""
         self.providers = choose_providers(providers)
         self.catalog = Catalog({p.name: p.models for p in self.providers.values()}, aliases)
@@ -134,10 +141,10 @@ class Gateway:
         return self._life.running()
 
     async def _serve(self, opened: Callable[[], None], closing: anyio.Event) -> None:
-        await self.outbox.open()
         network = self._make_upstream()
         self._upstreams = {"http": network, "https": network, "echo": local_upstream()}
         try:
+            await self.outbox.open()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.outbox.run)
                 tasks.start_soon(self._departures.run, tasks)
@@ -163,13 +170,25 @@ class Gateway:
             self._life.enter()
             try:
                 await accept(call, self._table)(call)
-            except GatewayError as error:
-                if not call.reply.started:
-                    await call.reply.error(error)
             except CallerLeft:
                 pass
+            except Exception as error:
+                await self._refuse(call, error)
             finally:
                 self._life.leave()
+
+    async def _refuse(self, call: Call, error: Exception) -> None:
+        """Answer with the error, unless an answer has begun. A bug is logged and answered too."""
+        if isinstance(error, OSError) and call.reply.started:
+            return  # The caller is gone: see `_forward`.
+        if not isinstance(error, GatewayError):
+            logger.error(
+                "A bug in the gateway, at request %s.", call.head.request_id, exc_info=error
+            )
+            error = InternalError("The gateway failed.")
+        if not call.reply.started:
+            with suppress(OSError):
+                await call.reply.error(error)
 
     async def _admit(self) -> None:
         """Open if need be; refuse when draining or when too much is in flight."""
@@ -215,10 +234,9 @@ class Gateway:
             raise
         except CallerLeft:
             raise
-        except Exception as error:
-            logger.exception("A bug in the gateway, at request %s.", call.head.request_id)
-            record.failed(internal := InternalError("The gateway failed."))
-            raise internal from error
+        except Exception:
+            record.failed(InternalError("The gateway failed."))
+            raise
         finally:
             finished = record.close()
             if not self.outbox.offer(finished):
@@ -253,11 +271,18 @@ class Gateway:
                 await reply.start_stream()
                 failure = await relay(response, decoder, reply, held, redact=attempt.redact)
                 record.streamed(failure, cut=decoder.error is None)
-                visit.end()
-                await drain(response, decoder)
             error_type = record.error_type
+            visit.end()
+            if decoder is not None:
+                await drain(response, decoder)
         except GatewayError as error:
             error_type = attempt.redact(error).error_type
+            raise
+        except Exception as error:
+            # A server's `send` raises OSError once the caller is gone (ASGI HTTP specification).
+            if isinstance(error, OSError) and reply.started:
+                raise CallerLeft from None
+            error_type = InternalError.code
             raise
         finally:
             record.upstream_duration = reply.upstream_seconds = attempt.elapsed

@@ -15,6 +15,7 @@ from .providers.openai import parse_error
 from .providers.provider import Provider
 from .records import Attempt, Target, Timeouts, UpstreamRequest
 from .types import Upstream, UpstreamResponse
+from .wire.members import encode
 
 _PASSED_ON = (b"x-ratelimit-", b"retry-after")
 _MAX_ERROR_BYTES = 1024 * 1024
@@ -79,10 +80,13 @@ class Try:
     def redact(self, error: GatewayError) -> GatewayError:
         """The error without the provider's credential, should the provider have repeated it."""
         key = self._provider.api_key.reveal() if self._provider.api_key else ""
-        if key and key in error.message:
+        if key:
             error.message = error.message.replace(key, "***")
-        if key and key in repr(error.extra):
-            error.extra = {}
+            for name in ("type", "param", "code"):
+                if key in (getattr(error, name) or ""):
+                    setattr(error, name, getattr(type(error), name, None))
+            if encode(key)[1:-1] in encode(error.extra):
+                error.extra = {}
         return error
 
 
@@ -105,6 +109,6 @@ def passed_on(response: UpstreamResponse) -> tuple[tuple[bytes, bytes], ...]:
 
 def _header(value: str) -> bytes:
     """A name as a header value: as it is, or percent-encoded where a header could not carry it."""
-    if value.isascii() and value.isprintable():
+    if value.isascii() and value.isprintable() and value == value.strip():
         return value.encode()
-    return quote(value, safe="/:, ").encode()
+    return quote(value, safe="/:,").encode()

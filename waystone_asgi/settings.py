@@ -7,7 +7,7 @@ would be right. It opens nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -18,6 +18,7 @@ from .providers.echo import answer
 from .providers.provider import Provider
 from .records import Timeouts
 from .sinks import open_sink
+from .sinks.outbox import Overflow
 from .types import Authenticate, Entities, Sink, Upstream
 from .upstream.httpx import HTTPXUpstream
 from .upstream.local import LocalUpstream
@@ -29,7 +30,7 @@ def choose_authenticate(
     authenticate: Authenticate | None, api_keys: Iterable[str | APIKey], anonymous: bool
 ) -> Authenticate:
     """The one way in. There is no default: a gateway that forgot to ask who calls is refused."""
-    keys = list(api_keys)
+    keys = api_keys if isinstance(api_keys, str) else list(api_keys)
     chosen: list[Authenticate] = [] if authenticate is None else [authenticate]
     if keys:
         chosen.append(BearerKeys(keys))
@@ -57,22 +58,39 @@ def choose_entities(entities: Entities | None, state: Mapping[str, str] | None) 
 def choose_sinks(sinks: Sequence[Sink], usage: Mapping[str, str] | None) -> tuple[Sink, ...]:
     """The host's sinks, then that of `usage["url"]`."""
     for sink in sinks:
-        if not callable(getattr(sink, "emit", None)):
-            raise ConfigurationError(f"sinks: {type(sink).__name__} has no method `emit`.")
-    return (*sinks, *([open_sink(usage["url"])] if usage else []))
+        if isinstance(sink, type) or not callable(getattr(sink, "emit", None)):
+            raise ConfigurationError(f"sinks: {sink!r} is no object with a method `emit`.")
+    if not usage:
+        return tuple(sinks)
+    if "url" not in usage:
+        raise ConfigurationError("usage: expected a url, such as sqlite:///waystone.db.")
+    return (*sinks, open_sink(usage["url"]))
 
 
 def choose_timeouts(timeouts: Timeouts | Mapping[str, float] | None) -> Timeouts:
     """Seconds, each above zero."""
-    if not isinstance(timeouts, Timeouts):
-        try:
-            timeouts = msgspec.convert(dict(timeouts or {}), Timeouts)
-        except msgspec.ValidationError as error:
-            raise ConfigurationError(f"timeouts: {error}.") from None
-    for field in Timeouts.__struct_fields__:
-        if not getattr(timeouts, field) > 0:
-            raise ConfigurationError(f"timeouts.{field}: expected seconds above zero.")
-    return timeouts
+    given = msgspec.structs.asdict(timeouts) if isinstance(timeouts, Timeouts) else timeouts or {}
+    names = Timeouts.__struct_fields__
+    for name in given:
+        if name not in names:
+            raise ConfigurationError(f"timeouts.{name}: expected one of {', '.join(names)}.")
+    try:
+        chosen = msgspec.convert(dict(given), Timeouts)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"timeouts: {error}.") from None
+    for name in names:
+        if not getattr(chosen, name) > 0:
+            raise ConfigurationError(f"timeouts.{name}: expected seconds above zero.")
+    return chosen
+
+
+def check_bounds(overflow: Overflow, **counts: int) -> None:
+    """What is counted begins at one, and a full queue has two ways out."""
+    for name, count in counts.items():
+        if type(count) is not int or count < 1:
+            raise ConfigurationError(f"{name}: expected a whole number above zero.")
+    if overflow not in get_args(Overflow):
+        raise ConfigurationError(f"overflow: expected one of {', '.join(get_args(Overflow))}.")
 
 
 def choose_providers(providers: Iterable[Provider]) -> dict[str, Provider]:
