@@ -54,12 +54,15 @@ class BearerKeys:
     """
 
     def __init__(self, keys: Iterable[str | APIKey]) -> None:
+        if isinstance(keys, str):
+            raise ConfigurationError("api_keys: expected a list of keys, not one string.")
         self._secret = secrets.token_bytes(32)
         self._principals: dict[bytes, Principal] = {}
         self._hashed: dict[bytes, Principal] = {}
+        taken: set[bytes] = set()
         for number, key in enumerate(keys):
-            self._add(key if isinstance(key, APIKey) else APIKey(key=key), number)
-        if not self._principals and not self._hashed:
+            self._add(key if isinstance(key, APIKey) else APIKey(key=key), number, taken)
+        if not taken:
             raise ConfigurationError("BearerKeys has no keys: give at least one, such as wk_….")
 
     def __call__(self, connection: HTTPConnection) -> Principal:
@@ -75,30 +78,34 @@ class BearerKeys:
     def __repr__(self) -> str:
         return f"BearerKeys({len(self._principals) + len(self._hashed)} keys)"
 
-    def _add(self, entry: APIKey, number: int) -> None:
-        principals, match = self._principals, _SHA256.match(entry.key)
-        if match:
-            principals, hashed = self._hashed, bytes.fromhex(match[1])
-            digest = self._digest(hashed)
+    def _add(self, entry: APIKey, number: int, taken: set[bytes]) -> None:
+        where = f"api_keys[{number}]"
+        _check(entry, where)
+        if match := _SHA256.match(entry.key):
+            hashed = bytes.fromhex(match[1])
         elif not entry.key.isascii() or not entry.key.isprintable() or entry.key.strip() == "":
-            raise ConfigurationError(f"api_keys[{number}]: a key is printable ASCII, not empty.")
+            raise ConfigurationError(f"{where}: a key is printable ASCII, not empty.")
         elif entry.key.startswith(("env:", "sha256:")) or " " in entry.key:
             raise ConfigurationError(
-                f"api_keys[{number}]: expected a key, or sha256: and 64 hexadecimal digits; "
+                f"{where}: expected a key, or sha256: and 64 hexadecimal digits; "
                 "env: names are resolved in waystone.toml only."
             )
         else:
             hashed = hashlib.sha256(entry.key.encode()).digest()
-            digest = self._digest(entry.key.encode())
-        if digest in principals:
-            raise ConfigurationError(f"api_keys[{number}]: the same key is given twice.")
-        principals[digest] = Principal(
+        if hashed in taken:
+            raise ConfigurationError(f"{where}: the same key is given twice.")
+        taken.add(hashed)
+        principal = Principal(
             id=entry.id or f"key_{hashed.hex()[:8]}",
             user=entry.user,
             group=entry.group,
             models=entry.models,
             endpoints=entry.endpoints,
         )
+        if match:
+            self._hashed[self._digest(hashed)] = principal
+        else:
+            self._principals[self._digest(entry.key.encode())] = principal
 
     def _digest(self, token: bytes) -> bytes:
         return hashlib.blake2b(token, digest_size=32, key=self._secret).digest()
@@ -127,7 +134,10 @@ async def prove(authenticate: Authenticate, connection: HTTPConnection) -> Princ
         raise AuthenticationError from None
     if not isinstance(principal, Principal) or not isinstance(principal.id, str):
         raise AuthenticationError
-    if not principal.id:
+    # A string of globs would be taken for its letters, of which `*` allows everything.
+    if not principal.id or isinstance(principal.models, str):
+        raise AuthenticationError
+    if isinstance(principal.endpoints, str):
         raise AuthenticationError
     return principal
 
@@ -136,6 +146,19 @@ def check_endpoint(principal: Principal, operation: str) -> None:
     """Raise `PermissionDeniedError` unless the credential may be used for the operation."""
     if principal.endpoints is not None and operation not in principal.endpoints:
         raise PermissionDeniedError(f"This key may not be used for {operation}.")
+
+
+def _check(entry: APIKey, where: str) -> None:
+    """Refuse what a type checker would: a missing variable's None, a glob that is not in a list."""
+    if not isinstance(entry.key, str):
+        raise ConfigurationError(f"{where}: expected a string, got {type(entry.key).__name__}.")
+    for name in ("user", "group"):
+        id = getattr(entry, name)
+        if id is not None and not (isinstance(id, str) and 1 <= len(id) <= 256):
+            raise ConfigurationError(f"{where}.{name}: expected 1 to 256 characters.")
+    for name in ("models", "endpoints"):
+        if isinstance(getattr(entry, name), str):
+            raise ConfigurationError(f"{where}.{name}: expected a list, not one string.")
 
 
 def _bearer_token(connection: HTTPConnection) -> bytes:

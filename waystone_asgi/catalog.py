@@ -71,12 +71,11 @@ class Catalog:
 
     def models(self, principal: Principal) -> list[tuple[str, str]]:
         """Every listed name with its provider, as far as the principal may use it."""
-        listed = ((name, self._routes[name]) for name in self._listed)
-        return [
-            (name, route.targets[0].provider)
-            for name, route in listed
-            if any(_may_use(principal, target) for target in route.targets)
-        ]
+        usable = (
+            (name, next((t for t in self._routes[name].targets if _may_use(principal, t)), None))
+            for name in self._listed
+        )
+        return [(name, target.provider) for name, target in usable if target is not None]
 
     @property
     def aliases(self) -> Mapping[str, tuple[str, ...]]:

@@ -57,7 +57,9 @@ def decode_claim(document: bytes, where: str = "") -> IdentityClaim:
     decode_members_once(document, where or None)
     for value in members.values():
         if (nested := bytes(value)).startswith(b"{"):
-            decode_members_once(nested, where or None)
+            entity = decode_members_once(nested, where or None)
+            if "metadata" in entity:
+                decode_members_once(bytes(entity["metadata"]), where or None)
     return claim
 
 
@@ -108,12 +110,20 @@ async def name(
         logger.error("The identify hook raised %s.", type(error).__name__)
         raise InternalError("The caller's identity could not be determined.") from None
     if not isinstance(identity, Identity):
-        logger.error("The identify hook returned %s.", type(identity).__name__)
-        raise InternalError("The caller's identity could not be determined.")
+        raise _unusable(identity)
     for entity in (identity.user, identity.group):
-        if entity is not None and not 1 <= len(entity.id) <= 256:
+        if entity is None:
+            continue
+        if not isinstance(entity, Entity) or not isinstance(entity.id, str):
+            raise _unusable(entity)
+        if not 1 <= len(entity.id) <= 256:
             raise InvalidRequestError("Ids have 1 to 256 characters.", param=FIELD)
     return identity
+
+
+def _unusable(returned: object) -> InternalError:
+    logger.error("The identify hook returned %s.", type(returned).__name__)
+    return InternalError("The caller's identity could not be determined.")
 
 
 def _combine(
