@@ -20,6 +20,7 @@ from .presets import Preset
 _ANY = msgspec.json.Decoder()
 _NULL = msgspec.Raw(b"null")
 _TYPES = {429: "rate_limit_error", 402: "insufficient_quota"}
+_STATUSES = ("status", "status_code", "code")
 _MAX_MESSAGE = 2000
 
 
@@ -147,8 +148,9 @@ def parse_usage(raw: Buffer) -> Usage | None:
     """The tokens that a `usage` object names, with cache and reasoning as parts of the whole.
 
     Where vendors put the parts: `*_tokens_details` (OpenAI), `prompt_cache_hit_tokens` (DeepSeek),
-    `num_cached_tokens` (Mistral), `cached_tokens` (Together). xAI counts reasoning beside the
-    completion: its total says so. Counts that contradict (a part larger than the whole) are cut.
+    `num_cached_tokens` (Mistral), `cached_tokens` (Together). Reasoning stands beside the
+    completion where the total says so (xAI), or where it is the larger (Vercel, whose price counts
+    both). A cache that held more than was asked (Grok on Azure) is cut.
     """
     if not raw or raw == _NULL:
         return None
@@ -160,7 +162,8 @@ def parse_usage(raw: Buffer) -> Usage | None:
     input_tokens = _count(usage.prompt_tokens)
     output_tokens = _count(usage.completion_tokens)
     reasoning = _count(completion.reasoning_tokens) if completion else 0
-    if reasoning and usage.total_tokens == input_tokens + output_tokens + reasoning:
+    beside = usage.total_tokens == input_tokens + output_tokens + reasoning
+    if beside or reasoning > output_tokens:
         output_tokens += reasoning
     cached = (
         (prompt and prompt.cached_tokens)
@@ -175,7 +178,7 @@ def parse_usage(raw: Buffer) -> Usage | None:
         output_tokens=output_tokens,
         cache_read_input_tokens=cache_read,
         cache_write_input_tokens=min(_count(written), input_tokens - cache_read),
-        reasoning_output_tokens=min(reasoning, output_tokens),
+        reasoning_output_tokens=reasoning,
     )
 
 
@@ -191,8 +194,8 @@ def parse_error(status: int, body: bytes) -> GatewayError:
     """
     error = _error_object(body)
     if not 400 <= status < 600:
-        said = [s for s in (error.get("status"), error.get("code")) if _is_status(s)]
-        status = said[0] if said else 502
+        said = (error.get(name) for name in _STATUSES)
+        status = next(filter(_is_status, said), 502)
     if status in (401, 403):
         return UpstreamCredentialError("The provider refused the gateway's credential for it.")
     message = error.get("message") or error.get("detail") or f"The provider answered {status}."

@@ -19,9 +19,9 @@ from .openai import parse_error, parse_usage
 class StreamDecoder:
     """Follows one streamed answer.
 
-    `started` turns true with the first event that is not a comment, `done` with `[DONE]`, and
-    `error` is set when the provider sent one or sent what is no event. `events` counts what was
-    relayed, `malformed` what was skipped.
+    `started` turns true with the first event of an answer, which a comment or an error is not, and
+    `done` with `[DONE]`; `error` is set when the provider sent one or sent what is no event.
+    `events` counts what was relayed, `malformed` what was skipped.
     """
 
     def __init__(self, request: ChatCompletionRequest) -> None:
@@ -89,8 +89,8 @@ class StreamDecoder:
         except MALFORMED:
             self.malformed += 1
             return False
-        self.started = True
         hidden = self._read(chunk, data)
+        self.started = self.started or self.error is None
         if ended or self.error is not None or hidden:
             return False
         self.events += 1
@@ -110,10 +110,10 @@ class StreamDecoder:
         if self.error is None and chunk.error is not None:
             self.error = parse_error(200, data)
         for choice in chunk.choices or ():
-            if isinstance(choice.finish_reason, str) and not self.done:
-                self._reasons[choice.index] = choice.finish_reason
             if self.error is None and choice.error is not None:
                 self.error = parse_error(200, msgspec.json.encode({"error": choice.error}))
+            if isinstance(choice.finish_reason, str) and not self.done and self.error is None:
+                self._reasons[choice.index] = choice.finish_reason
         return counted is not None and not chunk.choices and not self._include_usage
 
 
