@@ -1,0 +1,44 @@
+"""The command line that all benchmarks share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+DEFAULT_CONTENDERS = "floor,direct,ours,ours-httpx,litellm,portkey"
+
+
+class Options(argparse.Namespace):
+    """`quick` is a smoke run of some ten seconds; `rounds` how often all contenders take turns."""
+
+    quick: bool
+    json: Path | None
+    rounds: int
+    contenders: str
+    minutes: float
+
+
+def parser(description: str | None, *, rounds: int = 5) -> argparse.ArgumentParser:
+    """The options that every benchmark has."""
+    made = argparse.ArgumentParser(
+        description=(description or "").partition("\n")[0], allow_abbrev=False
+    )
+    made.add_argument("--quick", action="store_true", help="a smoke run of some ten seconds")
+    made.add_argument("--json", type=Path, metavar="PATH", help="write the result to this file")
+    made.add_argument("--rounds", type=int, default=rounds, help="default %(default)s")
+    return made
+
+
+def parse(made: argparse.ArgumentParser, *, contenders: str | None = None) -> Options:
+    """What was asked for; `--contenders` where there is a choice."""
+    if contenders is not None:
+        made.add_argument("--contenders", default=None, help=f"default {contenders}")
+    options = made.parse_args(namespace=Options())
+    if contenders is not None and options.contenders is None:
+        names = contenders.split(",")
+        options.contenders = ",".join(
+            name for name in names if not options.quick or name not in ("litellm", "portkey")
+        )
+    if options.quick:
+        options.rounds = 1
+    return options
