@@ -26,6 +26,7 @@ the exception its users expect. A message never contains a credential or a body.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from traceback import format_tb
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -186,3 +187,16 @@ class ProviderRefusedError(UpstreamError):
         self.status = status
         self.type = type
         self.extra = extra or {}
+
+
+def outline(error: BaseException) -> str:
+    """An exception for a log: the lines it passed and its type, and those of its causes.
+
+    Its message is left out. That of a bug may quote anything, a credential or a body too.
+    """
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.insert(0, cause)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return "\n".join("".join(format_tb(e.__traceback__)) + type(e).__qualname__ for e in chain)

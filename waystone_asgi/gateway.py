@@ -18,7 +18,7 @@ from .authentication import APIKey, check_endpoint, prove
 from .calls import Call, Table, accept
 from .catalog import Catalog
 from .departures import Departures, Visit
-from .exceptions import CallerLeft, GatewayError, InternalError, OverloadedError
+from .exceptions import CallerLeft, GatewayError, InternalError, OverloadedError, outline
 from .identity import claimed, name
 from .identity import identify as read_metadata
 from .lifespan import Lifespan, serve_lifespan
@@ -182,9 +182,8 @@ class Gateway:
         if isinstance(error, OSError) and call.reply.started:
             return  # The caller is gone: see `_forward`.
         if not isinstance(error, GatewayError):
-            logger.error(
-                "A bug in the gateway, at request %s.", call.head.request_id, exc_info=error
-            )
+            where = outline(error)
+            logger.error("A bug in the gateway, at request %s.\n%s", call.head.request_id, where)
             error = InternalError("The gateway failed.")
         if not call.reply.started:
             with suppress(OSError):

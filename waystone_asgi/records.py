@@ -61,6 +61,13 @@ class Entity(Struct, frozen=True):
     metadata: JSONObject | None = None
     source: Source = "host"
 
+    def __repr__(self) -> str:
+        # The metadata is the caller's and may be anything.
+        return f"Entity({self.id!r}, source={self.source!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("id", self.id), ("source", self.source)]
+
 
 class Identity(Struct, frozen=True):
     """On whose behalf a request is made; either may be missing."""
@@ -107,6 +114,9 @@ class UpstreamRequest(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"UpstreamRequest({self.endpoint!r}, {len(self.body)} bytes)"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("endpoint", self.endpoint)]
 
 
 class Target(Struct, frozen=True, kw_only=True):

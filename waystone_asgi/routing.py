@@ -18,6 +18,7 @@ from .types import Upstream, UpstreamResponse
 from .wire.members import encode
 
 _PASSED_ON = (b"x-ratelimit-", b"retry-after")
+_MAX_MESSAGE = 2000
 _MAX_ERROR_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
@@ -78,15 +79,20 @@ class Try:
         )
 
     def redact(self, error: GatewayError) -> GatewayError:
-        """The error without the provider's credential, should the provider have repeated it."""
-        key = self._provider.api_key.reveal() if self._provider.api_key else ""
-        if key:
+        """The error fit to be shown: without our credentials, should the provider have repeated
+        one, and of bounded length.
+        """
+        for secret in self._provider.secrets:
+            key = secret.reveal()
             error.message = error.message.replace(key, "***")
             for name in ("type", "param", "code"):
                 if key in (getattr(error, name) or ""):
                     setattr(error, name, getattr(type(error), name, None))
             if encode(key)[1:-1] in encode(error.extra):
                 error.extra = {}
+        # Cut off last: a part of a credential would not be found.
+        error.message = error.message[:_MAX_MESSAGE]
+        error.args = (error.message,)
         return error
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from ..exceptions import GatewayError, ProviderRefusedError, UpstreamCredentialError, UpstreamError
 from ..records import BYTES_PER_TOKEN, Usage
-from ..wire.chat import CHOICE, COMPLETION, MESSAGE, USAGE
+from ..wire.chat import CHOICE, COMPLETION, MESSAGE, USAGE, Said
 from ..wire.members import MALFORMED, Buffer, decode_members, encode, splice
 from ..wire.requests import ChatRequest
 from .presets import Preset
@@ -21,10 +21,9 @@ _ANY = msgspec.json.Decoder()
 _NULL = msgspec.Raw(b"null")
 _TYPES = {429: "rate_limit_error", 402: "insufficient_quota"}
 _STATUSES = ("status", "status_code", "code")
-_MAX_MESSAGE = 2000
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(Said, msgspec.Struct, frozen=True, kw_only=True):
     """A whole answer: its bytes in OpenAI's form, and what the record takes from it."""
 
     body: bytes
@@ -201,7 +200,6 @@ def parse_error(status: int, body: bytes) -> GatewayError:
     message = error.get("message") or error.get("detail") or f"The provider answered {status}."
     if not isinstance(message, str):
         message = encode(message).decode()
-    message = message[:_MAX_MESSAGE]
     code = error.get("code")
     code = None if code is None else str(code)
     if not 400 <= status < 500:

@@ -14,6 +14,7 @@ from ..exceptions import ConfigurationError
 from ..records import Endpoint, Secret
 from .presets import PRESETS, Preset
 
+_SHORTEST_SECRET = 8
 _PORTS = {"http": 80, "https": 443, "echo": 0}
 
 
@@ -92,6 +93,7 @@ class Provider:
         self.preset: Preset = PRESETS[type]
         self.models = self._models(models)
         self.api_key = Secret(api_key) if api_key is not None else None
+        self.secrets = _secrets(api_key, headers or {})
         self.endpoint = self._endpoint(
             base_url or self.preset.base_url, dict(headers or {}), api_version
         )
@@ -160,3 +162,10 @@ class Provider:
                     "that HTTP headers cannot carry."
                 )
         return tuple((name.encode(), value.encode()) for name, value in headers.items())
+
+
+def _secrets(api_key: str | None, headers: Mapping[str, str]) -> tuple[Secret, ...]:
+    """What a provider's error must not repeat: the key, and headers that may be one."""
+    said = [value.removeprefix("Bearer ") for value in headers.values()]
+    found = [value for value in said if len(value) >= _SHORTEST_SECRET]
+    return tuple(Secret(value) for value in ([api_key] if api_key else []) + found)

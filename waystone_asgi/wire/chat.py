@@ -15,13 +15,25 @@ from msgspec import Meta, Struct
 Name = str | None
 
 
-class ContentPart(Struct):
+class Said:
+    """A part of what is said. Its `repr` shows none of it, since that may end up in a log."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
+
+
+class ContentPart(Said, Struct):
     """A part of a message: text, image, audio, file, or one that came after this was written."""
 
     type: str
 
 
-class TextPart(Struct, tag_field="type", tag="text"):
+class TextPart(Said, Struct, tag_field="type", tag="text"):
     """The one kind of part a tool message takes."""
 
     text: str
@@ -30,35 +42,35 @@ class TextPart(Struct, tag_field="type", tag="text"):
 Content = str | list[str | ContentPart]
 
 
-class DeveloperMessage(Struct, tag_field="role", tag="developer"):
+class DeveloperMessage(Said, Struct, tag_field="role", tag="developer"):
     """What the developer of the calling application says."""
 
     content: Content
     name: Name = None
 
 
-class SystemMessage(Struct, tag_field="role", tag="system"):
+class SystemMessage(Said, Struct, tag_field="role", tag="system"):
     """The same, as models before `developer` know it."""
 
     content: Content
     name: Name = None
 
 
-class UserMessage(Struct, tag_field="role", tag="user"):
+class UserMessage(Said, Struct, tag_field="role", tag="user"):
     """What the end user says."""
 
     content: Content
     name: Name = None
 
 
-class FunctionMessage(Struct, tag_field="role", tag="function"):
+class FunctionMessage(Said, Struct, tag_field="role", tag="function"):
     """What a function came to; deprecated in favour of `ToolMessage`."""
 
     content: Content
     name: Name = None
 
 
-class ToolMessage(Struct, tag_field="role", tag="tool"):
+class ToolMessage(Said, Struct, tag_field="role", tag="tool"):
     """What a tool call came to."""
 
     content: str | list[str | TextPart]
@@ -66,7 +78,7 @@ class ToolMessage(Struct, tag_field="role", tag="tool"):
     name: Name = None
 
 
-class AssistantMessage(Struct, tag_field="role", tag="assistant"):
+class AssistantMessage(Said, Struct, tag_field="role", tag="assistant"):
     """What the model said before."""
 
     content: Content | None = None
@@ -98,7 +110,7 @@ class StreamOptions(Struct):
 Positive = Annotated[float, Meta(gt=0)]
 
 
-class ChatCompletionRequest(Struct):
+class ChatCompletionRequest(Said, Struct):
     """The view of a request. `max_completion_tokens` and `n` are whole, whatever their spelling."""
 
     model: Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -184,7 +196,7 @@ class GroqExtension(Struct):
     usage: msgspec.Raw = ABSENT
 
 
-class ChatCompletionChunk(Struct):
+class ChatCompletionChunk(Said, Struct):
     """The view of one streamed event."""
 
     id: Any = None
@@ -195,7 +207,7 @@ class ChatCompletionChunk(Struct):
     error: Any = None
 
 
-class ChunkChoice(Struct):
+class ChunkChoice(Said, Struct):
     """One choice in an event: its end, or the error some vendors put there."""
 
     index: int = 0

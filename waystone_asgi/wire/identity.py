@@ -11,10 +11,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from .chat import Said
+
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
-class NamedEntity(Struct, forbid_unknown_fields=True):
+class NamedEntity(Said, Struct, forbid_unknown_fields=True):
     """An id with metadata to merge."""
 
     id: Id

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ..exceptions import InvalidRequestError
-from .chat import DOCUMENT, ITEMS, ChatCompletionRequest, view
+from .chat import DOCUMENT, ITEMS, ChatCompletionRequest, Said, view
 from .members import MALFORMED, Changes, Members, decode_members, encode, has_duplicates, splice
 
 # Greedy: what stands before the last path may be the body's own words.
@@ -29,7 +29,7 @@ _KEYS = {
 }
 
 
-class ChatRequest(msgspec.Struct, frozen=True):
+class ChatRequest(Said, msgspec.Struct, frozen=True):
     """A chat completion request: the view, the document, its members, and what must be respelled.
 
     `respelled` holds the members whose value is right but not in the form providers take.
