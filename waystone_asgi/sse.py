@@ -13,6 +13,7 @@ DONE = b"data: [DONE]\n\n"
 
 _END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
 
 
 class EventTooLongError(ValueError):
@@ -22,11 +23,12 @@ class EventTooLongError(ValueError):
 class EventSplitter:
     """Cuts a byte stream into events, each with its closing blank line."""
 
-    __slots__ = ("_held", "_size")
+    __slots__ = ("_held", "_size", "_tail")
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
         self._size = 0
+        self._tail = b""
 
     @property
     def pending(self) -> bool:
@@ -36,12 +38,11 @@ class EventSplitter:
     def feed(self, data: bytes) -> list[bytes]:
         """The events that `data` completes. Raises `EventTooLongError`."""
         if self._held:
-            # A long event is joined once, when its end may have come.
-            seam = self._held[-1][-3:] + data
+            # A long event is joined once, when its end has come.
+            seam = self._tail + data
             self._held.append(data)
-            self._size += len(data)
-            if b"\n\n" not in seam and b"\r" not in seam:
-                self._check()
+            if b"\n\n" not in seam and (b"\r" not in seam or not _END.search(seam)):
+                self._hold(len(data), seam)
                 return []
             data = b"".join(self._held)
         if b"\r" in data:
@@ -51,8 +52,8 @@ class EventSplitter:
             rest = blocks.pop()
             events = [block + b"\n\n" for block in blocks]
         self._held = [rest] if rest else []
-        self._size = len(rest)
-        self._check()
+        self._size = 0
+        self._hold(len(rest), rest)
         return events
 
     def flush(self) -> bytes:
@@ -62,7 +63,10 @@ class EventSplitter:
         self._size = 0
         return rest
 
-    def _check(self) -> None:
+    def _hold(self, size: int, end: bytes) -> None:
+        """Count what is held, and keep its last bytes: an event's end has up to four."""
+        self._size += size
+        self._tail = end[-3:]
         if self._size > MAX_EVENT_BYTES:
             raise EventTooLongError(f"an event is longer than {MAX_EVENT_BYTES} bytes")
 
@@ -80,10 +84,10 @@ def _split_lines(data: bytes) -> tuple[list[bytes], bytes]:
 
 def event_data(event: bytes) -> bytes | None:
     """The data of an event, its lines joined by LF; None for a comment or an event without data."""
-    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2:
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
         return event[6:-2]
-    lines = [line for line in _LINE_END.split(event) if line.startswith(b"data")]
-    data = [line[5:].removeprefix(b" ") for line in lines if line[4:5] == b":"]
+    lines = _LINE_END.split(event.removeprefix(_BOM))
+    data = [line[5:].removeprefix(b" ") for line in lines if line[:5] in (b"data:", b"data")]
     return b"\n".join(data) if data else None
 
 

@@ -8,8 +8,8 @@ import pytest
 from msgspec import Raw
 from msgspec.json import Decoder
 
-from .conftest import Replay, asking, spelled
 from .exchanges import Exchange, cases, of_kind
+from .gateway import Replay, asking, spelled
 from .published import completion_faults, schema_faults
 from .readings import completed, counts
 from .server import Player

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from .conftest import ABANDONED, CREDENTIAL, Replay, asking, spelled
 from .exchanges import Exchange, of_kind
+from .gateway import ABANDONED, CREDENTIAL, Replay, asking, spelled
 from .readings import read_error
 from .server import Player
 

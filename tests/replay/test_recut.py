@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from waystone_asgi.providers.openai_stream import StreamDecoder
 from waystone_asgi.wire.requests import decode_chat_request
 
-from .conftest import asking
 from .exchanges import EXCHANGES, Exchange, cases
+from .gateway import asking
 from .readings import read_stream
 
 STREAMS = cases(lambda exchange: bool(exchange.events))

@@ -13,8 +13,8 @@ from waystone_asgi.providers import PRESETS
 from waystone_asgi.providers.openai import build_request
 from waystone_asgi.wire.requests import decode_chat_request
 
-from .conftest import ABANDONED, CREDENTIAL, Replay, asking, spelled
 from .exchanges import Exchange, cases
+from .gateway import ABANDONED, CREDENTIAL, Replay, asking, spelled
 from .server import Player
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings(ABANDONED)]

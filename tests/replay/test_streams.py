@@ -7,8 +7,8 @@ import json
 import pytest
 
 from ..asgi import Answer
-from .conftest import ABANDONED, Replay, asking, spelled
 from .exchanges import Exchange, cases, of_kind, split_events
+from .gateway import ABANDONED, Replay, asking, spelled
 from .published import chunk_faults
 from .readings import StreamReading, read_error, read_stream
 from .server import Player
