@@ -47,6 +47,14 @@ class Peer:
         self._buffer = self._buffer[end + 4 + length :]
         return True
 
+    def sip(self, size: int, every: float) -> None:
+        """Read one request, at most so many bytes at a time, with a pause after each."""
+        head, _, data = self.sock.recv(size).partition(b"\r\n\r\n")
+        left = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]) - len(data)
+        while left > 0 and (data := self.sock.recv(size)):
+            left -= len(data)
+            self.closed.wait(every)
+
     def wait_for_close(self) -> None:
         """Read until the gateway closes."""
         while self._read():
@@ -86,6 +94,12 @@ def request(peer: Peer) -> None:
 def hold(peer: Peer) -> None:
     """Step: do nothing until the gateway closes."""
     peer.wait_for_close()
+
+
+def serve(peer: Peer) -> None:
+    """Step: answer every request in good order."""
+    while peer.read_request():
+        peer.sock.sendall(answer(b"in order"))
 
 
 def reset(peer: Peer) -> None:
@@ -216,18 +230,15 @@ class Provider:
             peer = Peer(sock)
             self.peers.append(peer)
             index = len(self.peers) - 1
-            script = self.scripts[index] if index < len(self.scripts) else None
+            script = self.scripts[index] if index < len(self.scripts) else [serve]
             self._threads.append(threading.Thread(target=self._serve, args=(peer, script)))
             self._threads[-1].start()
 
-    def _serve(self, peer: Peer, script: Script | None) -> None:
+    def _serve(self, peer: Peer, script: Script) -> None:
         with contextlib.suppress(OSError):
             if self.tls is not None:
                 peer.sock = self.tls.wrap_socket(peer.sock, server_side=True)
-            if script is None:
-                while peer.read_request():
-                    peer.sock.sendall(answer(b"in order"))
-            for step in script or ():
+            for step in script:
                 if isinstance(step, bytes):
                     peer.sock.sendall(step)
                 else:

@@ -13,8 +13,9 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING
 
-from ..exceptions import UpstreamError
 from .answer import InflatedResponse
+from .failures import unreachable
+from .framing import check_endpoint
 from .pool import Pool, Site
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ..types import UpstreamResponse
 
 _MAX_ENDPOINTS = 1024
-_CONTROLS = frozenset(b"\r\n\0")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # These change from request to request under AWS's signatures, while the key stays the same.
 _SIGNED = frozenset((b"x-amz-date", b"x-amz-content-sha256"))
@@ -125,13 +125,13 @@ class AsyncioUpstream:
 def _head(endpoint: Endpoint) -> bytes:
     """All of a request's head but the value of its last header, the length.
 
-    Raises `UpstreamError` for what would change the meaning of the request on the wire.
+    Raises `UpstreamError` for what cannot be sent.
     """
+    check_endpoint(endpoint)
     try:
-        path = endpoint.path.encode("ascii")
         host = endpoint.host.encode("idna")
-    except UnicodeError:
-        raise UpstreamError("The provider's host or path is not valid.") from None
+    except UnicodeError as error:
+        raise unreachable(error) from None
     if b":" in host:
         host = b"[%b]" % host
     if endpoint.port != _DEFAULT_PORTS.get(endpoint.scheme):
@@ -139,10 +139,11 @@ def _head(endpoint: Endpoint) -> bytes:
     headers = list(endpoint.headers)
     if not any(name.lower() == b"host" for name, _ in headers):
         headers.insert(0, (b"host", host))
-    if b" " in path or any(_CONTROLS & {*name, *value} for name, value in [(path, b""), *headers]):
-        raise UpstreamError("The provider's path or headers are not valid.")
     lines = [b"%b: %b\r\n" % header for header in headers]
-    return b"POST %b HTTP/1.1\r\n%bcontent-length: " % (path, b"".join(lines))
+    return b"POST %b HTTP/1.1\r\n%bcontent-length: " % (
+        endpoint.path.encode(),
+        b"".join(lines),
+    )
 
 
 def _credential(endpoint: Endpoint) -> tuple[object, ...]:

@@ -1,16 +1,35 @@
-"""What the head of an answer says about where its body ends (RFC 9112, section 6.3).
+"""Where messages end: what may not be sent, and what an answer's head says about its body.
 
-Headers with lower-case names come in. It refuses what two readers could understand differently: an
-answer that ends in two places is how one request's answer gets into another's.
+Endpoints and headers (of answers, with lower-case names) come in. It refuses what two readers could
+understand differently: a message that ends in two places is how one request's answer gets into
+another's (RFC 9112, sections 6.3 and 11).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..exceptions import UpstreamError
 
+if TYPE_CHECKING:
+    from ..records import Endpoint
+
 MAX_HEADERS = 256
+_CONTROLS = frozenset(b"\r\n\0")
+
+
+def check_endpoint(endpoint: Endpoint) -> None:
+    """Refuse a path or header that would change the meaning of the request on the wire."""
+    parts = [part for header in endpoint.headers for part in header]
+    path = endpoint.path
+    if (
+        not path.isascii()
+        or not path.isprintable()
+        or " " in path
+        or any(not _CONTROLS.isdisjoint(part) for part in parts)
+    ):
+        raise UpstreamError("The provider's path or headers are not valid.")
 
 
 def check_status(status: int) -> None:

@@ -16,7 +16,7 @@ import anyio
 from ..exceptions import UpstreamError, UpstreamTimeoutError
 from .codings import inflated, inflater_for
 from .failures import unreachable
-from .framing import check_headers, check_status
+from .framing import check_endpoint, check_headers, check_status
 
 if TYPE_CHECKING:
     from ..records import UpstreamRequest
@@ -77,11 +77,12 @@ class HTTPXUpstream:
 
     def _outgoing(self, request: UpstreamRequest) -> Any:
         endpoint, connect = request.endpoint, request.timeouts.connect
+        check_endpoint(endpoint)
         url = self._httpx.URL(
             scheme=endpoint.scheme,
             host=endpoint.host,
             port=endpoint.port,
-            raw_path=endpoint.path.encode("ascii"),
+            raw_path=endpoint.path.encode(),
         )
         # httpx adds Host and Content-Length, and nothing else, to a Request made by hand.
         return self._httpx.Request(
@@ -115,9 +116,12 @@ class HTTPXResponse:
         self._chunks: AsyncIterator[bytes] = aiter(response.stream)
         self._h11 = _h11_of(response)
         self._error: UpstreamError | None = None
+        self._ended = False
 
     async def receive(self) -> bytes:
         """See `types.UpstreamResponse`."""
+        if self._ended:
+            return b""
         if self._error is not None:
             raise self._error
         try:
@@ -126,19 +130,27 @@ class HTTPXResponse:
             else:
                 data = await inflated(self._inflater, self._arrived)
         except UpstreamError as error:
-            self._error = error
-            if self._h11 is not None:
-                self._h11.send_failed()
-            await self.aclose()
+            await self._abort(error)
+            raise
+        except BaseException:
+            self._error = UpstreamError("Reading the answer was cancelled.")
             raise
         if not data:
+            self._ended = True
             if self._h11 is not None and self._h11.trailing_data[0]:
                 self._h11.send_failed()
-            await self.aclose()
+            await _close(self._response)
         return data
 
     async def aclose(self) -> None:
         """See `types.UpstreamResponse`."""
+        if not self._ended:
+            await self._abort(self._error or UpstreamError("The answer was closed before its end."))
+
+    async def _abort(self, error: UpstreamError) -> None:
+        self._error = error
+        if self._h11 is not None:
+            self._h11.send_failed()
         await _close(self._response)
 
     async def _arrived(self) -> bytes:
