@@ -10,7 +10,9 @@ No network is used. The package itself imports nothing from here.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from typing import TypeAlias
 
 from .exceptions import UpstreamError
@@ -28,8 +30,7 @@ Piece: TypeAlias = bytes | UpstreamError | Callable[[], Awaitable[object]]
 class FakeAnswer:
     """One answer: a status, headers, and the pieces that `receive` gives one by one.
 
-    Each use begins with the first piece. `closed` counts how often the gateway closed it,
-    `received` how many pieces it took.
+    A `FakeProvider` begins with the first piece for each request, however many run at once.
     """
 
     def __init__(
@@ -42,14 +43,29 @@ class FakeAnswer:
         self.pieces = tuple(pieces)
         self.status = status
         self.headers = headers
-        self.closed = 0
-        self.received = 0
+        self._left = iter(self.pieces)
+        self._counts = Counter[str]()
+
+    @property
+    def received(self) -> int:
+        """How many pieces the gateway took, over all requests."""
+        return self._counts["received"]
+
+    @property
+    def closed(self) -> int:
+        """How often the gateway closed the answer, over all requests."""
+        return self._counts["closed"]
+
+    def begin(self) -> FakeAnswer:
+        """The same answer from its first piece, with the same counts."""
+        again = copy(self)
+        again._left = iter(self.pieces)
+        return again
 
     async def receive(self) -> bytes:
         """See `types.UpstreamResponse`."""
-        while self.received < len(self.pieces):
-            piece = self.pieces[self.received]
-            self.received += 1
+        for piece in self._left:
+            self._counts["received"] += 1
             if isinstance(piece, bytes):
                 return piece
             if isinstance(piece, UpstreamError):
@@ -59,7 +75,7 @@ class FakeAnswer:
 
     async def aclose(self) -> None:
         """See `types.UpstreamResponse`."""
-        self.closed += 1
+        self._counts["closed"] += 1
 
 
 class FakeProvider:
@@ -80,8 +96,7 @@ class FakeProvider:
         while True:
             answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             if isinstance(answer, FakeAnswer):
-                answer.received = 0
-                return answer
+                return answer.begin()
             if isinstance(answer, UpstreamError):
                 raise answer
             await answer()

@@ -35,7 +35,8 @@ logger = logging.getLogger("waystone_asgi")
 class Outbox:
     """The queue of `limit` records before `sinks`. `dropped` and `failed` count lost records.
 
-    A request waits at most `wait_seconds` for room; a sink has `emit_seconds` for a batch.
+    A request waits at most `wait_seconds` for room, a sink has `emit_seconds` for a batch, and
+    what is left at the end has `close_seconds`.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Outbox:
         overflow: Overflow = "wait",
         wait_seconds: float = WAIT_SECONDS,
         emit_seconds: float = EMIT_SECONDS,
+        close_seconds: float = CLOSE_SECONDS,
     ) -> None:
         self._sinks = tuple(sinks)
         self._limit = limit
         self._overflow = overflow
         self._wait_seconds = wait_seconds
         self._emit_seconds = emit_seconds
+        self._close_seconds = close_seconds
         self._queue: deque[UsageRecord] = deque()
         self._owed: deque[tuple[Sink, list[UsageRecord]]] = deque()
         self._filled = anyio.Event()
@@ -124,8 +127,8 @@ class Outbox:
                 await open_sink()
 
     async def aclose(self) -> None:
-        """Hand over what is left, within `CLOSE_SECONDS`, and close the sinks."""
-        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+        """Hand over what is left, within its time, and close the sinks."""
+        with anyio.move_on_after(self._close_seconds, shield=True):
             await self.flush()
         if left := len(self._queue) + sum(len(batch) for _, batch in self._owed):
             logger.error("%d usage records were not handed over in time.", left)

@@ -1,0 +1,174 @@
+"""A stream on its way to the caller: one write an arrival, and an end that tells the truth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import anyio
+import pytest
+
+from waystone_asgi.exceptions import GatewayError, UpstreamError, UpstreamTimeoutError
+from waystone_asgi.providers.openai_stream import StreamDecoder
+from waystone_asgi.relay import drain, first_events, relay
+from waystone_asgi.responses import Reply
+from waystone_asgi.sse import DONE
+from waystone_asgi.testing import FakeAnswer, Piece, chunks
+from waystone_asgi.wire.requests import decode_chat_request
+
+from .asgi import Caller
+
+pytestmark = pytest.mark.anyio
+
+HI, THERE, STOP, USAGE, _ = chunks("Hi", " there").pieces
+COMMENT = b": still working\n\n"
+ERROR = b'data: {"error":{"message":"Overloaded.","type":"server_error","code":null}}\n\n'
+LIMIT = b'data: {"error":{"message":"Slow down.","type":"requests","code":429}}\n\n'
+BROKEN = UpstreamError("It broke off.")
+LATE = UpstreamTimeoutError("It was late.")
+
+
+def decoder(*, usage: bool = False, n: int = 1) -> StreamDecoder:
+    body = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "x"}],
+        "stream": True,
+        "stream_options": {"include_usage": usage},
+        "n": n,
+    }
+    return StreamDecoder(decode_chat_request(json.dumps(body).encode()).view)
+
+
+def shown(error: GatewayError) -> GatewayError:
+    error.message = f"redacted {error.message}"
+    return error
+
+
+async def run(pieces: Sequence[Piece], **options: int) -> tuple[list[bytes], GatewayError | None]:
+    """The writes that reach the caller, and the error that ended the stream."""
+    caller, answer, follows = Caller(), FakeAnswer(pieces), decoder(**options)  # type: ignore[arg-type]
+    reply = Reply(caller.send, "r")
+    held = await first_events(answer, follows)
+    assert caller.answer.messages == []
+    await reply.start_stream()
+    failure = await relay(answer, follows, reply, held, redact=shown)
+    assert caller.answer.complete
+    return [message["body"] for message in caller.answer.messages[1:]], failure
+
+
+@pytest.mark.parametrize(
+    ("pieces", "writes"),
+    [
+        ([HI, THERE, STOP, USAGE, DONE], [HI, THERE, STOP, DONE]),
+        ([HI + THERE, STOP + USAGE + DONE], [HI + THERE, STOP + DONE]),
+        ([HI + THERE + STOP + DONE], [HI + THERE + STOP + DONE]),
+        ([HI, STOP], [HI, STOP, DONE]),
+        ([HI, STOP, USAGE], [HI, STOP, DONE]),
+        ([HI, STOP[:-1]], [HI, STOP + b"\n" + DONE]),
+        ([HI, STOP, BROKEN], [HI, STOP, DONE]),
+        ([COMMENT, HI, COMMENT, STOP, DONE], [COMMENT + HI, COMMENT, STOP, DONE]),
+        ([HI[:9], HI[9:], STOP, DONE], [HI, STOP, DONE]),
+        ([HI, b"data: {not json\n\n", STOP, DONE], [HI, STOP, DONE]),
+        ([HI, STOP, DONE + HI], [HI, STOP, DONE]),
+        ([HI + STOP + DONE, HI, BROKEN], [HI + STOP + DONE]),
+        ([DONE], [DONE]),
+    ],
+)
+async def test_complete_streams(pieces: list[Piece], writes: list[bytes]) -> None:
+    assert await run(pieces) == (writes, None)
+
+
+async def test_usage_for_those_who_asked() -> None:
+    writes, _ = await run([HI, STOP, USAGE, DONE], usage=True)
+    assert writes == [HI, STOP, USAGE, DONE]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "writes", "message", "n"),
+    [
+        ([HI], [HI], "ended before the answer was complete", 1),
+        ([HI, THERE[:20]], [HI], "ended before the answer was complete", 1),
+        ([HI, BROKEN], [HI], "It broke off.", 1),
+        ([HI, THERE[:20], BROKEN], [HI], "It broke off.", 1),
+        ([HI, LATE], [HI], "It was late.", 1),
+        ([HI, ERROR, THERE, STOP, DONE], [HI], "Overloaded.", 1),
+        ([HI + ERROR + THERE], [HI], "Overloaded.", 1),
+        ([HI, ERROR, BROKEN], [HI], "Overloaded.", 1),
+        ([HI, STOP], [HI, STOP], "ended before the answer was complete", 2),
+        ([HI, STOP, ERROR], [HI, STOP], "Overloaded.", 1),
+    ],
+)
+async def test_streams_that_are_cut(
+    pieces: list[Piece], writes: list[bytes], message: str, n: int
+) -> None:
+    sent, failure = await run(pieces, n=n)
+    assert isinstance(failure, GatewayError)
+    whole = b"".join(sent)
+    told = whole.removeprefix(b"".join(writes))
+    assert told.startswith(b'data: {"error":{')
+    assert told.endswith(b"}\n\n")
+    assert message in json.loads(told[6:])["error"]["message"]
+    assert failure.message.startswith("redacted ")
+    assert b"[DONE]" not in whole
+    assert whole.count(b'"stop"') == b"".join(writes).count(b'"stop"')
+
+
+@pytest.mark.parametrize(
+    ("pieces", "message", "status"),
+    [
+        ([], "before its first event", 502),
+        ([COMMENT], "before its first event", 502),
+        ([b"\n\n"], "before its first event", 502),
+        ([b"data: {not json}\n\n"], "before its first event", 502),
+        ([BROKEN], "It broke off.", 502),
+        ([COMMENT, LATE], "It was late.", 504),
+        ([ERROR, HI], "Overloaded.", 502),
+        ([ERROR[:20], ERROR[20:]], "Overloaded.", 502),
+        ([LIMIT], "Slow down.", 429),
+        ([COMMENT + LIMIT], "Slow down.", 429),
+    ],
+)
+async def test_failures_before_the_first_event(
+    pieces: list[Piece], message: str, status: int
+) -> None:
+    with pytest.raises(GatewayError) as caught:
+        await first_events(FakeAnswer(pieces), decoder())
+    assert message in caught.value.message
+    assert caught.value.status == status
+
+
+async def test_an_error_beside_the_first_event_comes_after_it() -> None:
+    sent, failure = await run([HI + ERROR])
+    assert failure is not None
+    assert sent[0].startswith(bytes(HI) if isinstance(HI, bytes) else b"")
+    assert b"Overloaded." in sent[0]
+
+
+async def test_each_event_leaves_before_the_next_one_comes() -> None:
+    caller, follows = Caller(), decoder()
+    seen: list[int] = []
+
+    async def look() -> None:
+        seen.append(len(caller.answer.messages))
+
+    answer = FakeAnswer([HI, look, THERE, look, STOP, look, DONE])
+    reply = Reply(caller.send, "r")
+    held = await first_events(answer, follows)
+    await reply.start_stream()
+    await relay(answer, follows, reply, held, redact=shown)
+    assert seen == [2, 3, 4]
+
+
+@pytest.mark.parametrize("pieces", [[HI, STOP], [HI, STOP, USAGE], [HI, STOP, USAGE, BROKEN]])
+async def test_draining_takes_what_follows(pieces: list[Piece]) -> None:
+    answer, follows = FakeAnswer(pieces), decoder()
+    await drain(answer, follows)
+    assert answer.received == len(pieces)
+    assert (follows.usage is not None) == (USAGE in pieces)
+
+
+async def test_draining_ends_after_a_second() -> None:
+    answer = FakeAnswer([anyio.sleep_forever])
+    with anyio.fail_after(5):
+        await drain(answer, decoder())
+    assert answer.received == 1

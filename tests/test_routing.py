@@ -1,0 +1,205 @@
+"""One attempt at a provider: what is an answer, what is a refusal, and what may be shown of it."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import unquote
+
+import pytest
+
+from waystone_asgi import Provider
+from waystone_asgi.exceptions import (
+    GatewayError,
+    ProviderRefusedError,
+    UpstreamCredentialError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+from waystone_asgi.records import Target, Timeouts
+from waystone_asgi.responses import encode_error
+from waystone_asgi.routing import Try, passed_on, read_all
+from waystone_asgi.testing import FakeAnswer, FakeProvider
+
+KEY = "sk-canary'\\-5f"
+TARGET = Target(provider="openai", model="gpt-test")
+ERROR = b'{"error":{"message":"No.","type":"t","param":"p","code":"c","more":1}}'
+
+
+def attempt(key: str | None = KEY, model: str = "gpt-test") -> Try:
+    provider = Provider.vllm(name="openai", api_key=key, base_url="http://provider.test/v1")
+    return Try(Target(provider="openai", model=model), provider)
+
+
+async def send(answer: FakeAnswer | UpstreamError) -> tuple[Try, FakeProvider, object]:
+    """What an attempt comes to: the answer, or the error it raised."""
+    tried, provider = attempt(), FakeProvider(answer)
+    try:
+        return tried, provider, await tried.send(provider, b"body", Timeouts(idle=7.0))
+    except GatewayError as error:
+        return tried, provider, error
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [200, 201, 299])
+async def test_an_answer(status: int) -> None:
+    answer = FakeAnswer([b"{}"], status=status)
+    tried, provider, result = await send(answer)
+    assert isinstance(result, FakeAnswer)
+    assert (result.status, await result.receive()) == (status, b"{}")
+    assert answer.closed == 0
+    [request] = provider.requests
+    assert (request.body, request.timeouts.idle) == (b"body", 7.0)
+    assert (request.endpoint.host, request.endpoint.path) == (
+        "provider.test",
+        "/v1/chat/completions",
+    )
+    finished = tried.finish(None)
+    assert (finished.provider, finished.model, finished.status) == ("openai", "gpt-test", status)
+    assert finished.error_type is None
+    assert 0 <= finished.seconds <= tried.elapsed
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("status", "kind", "shown", "error_type"),
+    [
+        (400, ProviderRefusedError, 400, "c"),
+        (404, ProviderRefusedError, 404, "c"),
+        (429, ProviderRefusedError, 429, "c"),
+        (499, ProviderRefusedError, 499, "c"),
+        (401, UpstreamCredentialError, 502, "upstream_authentication"),
+        (403, UpstreamCredentialError, 502, "upstream_authentication"),
+        (500, UpstreamError, 502, "upstream_error"),
+        (503, UpstreamError, 502, "upstream_error"),
+        (302, UpstreamError, 502, "upstream_error"),
+        (100, UpstreamError, 502, "upstream_error"),
+    ],
+)
+async def test_a_refusal(
+    status: int, kind: type[GatewayError], shown: int, error_type: str
+) -> None:
+    headers = [(b"retry-after", b"7"), (b"set-cookie", b"a=b")]
+    answer = FakeAnswer([ERROR[:9], ERROR[9:]], status=status, headers=headers)
+    tried, _, error = await send(answer)
+    assert type(error) is kind
+    assert isinstance(error, GatewayError)
+    assert (error.status, error.error_type) == (shown, error_type)
+    assert error.headers == ((b"retry-after", b"7"),)
+    assert answer.closed == 1
+    assert tried.finish(error.error_type).status == status
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [UpstreamError("x"), UpstreamTimeoutError("x")])
+async def test_a_failure(error: UpstreamError) -> None:
+    tried, _, raised = await send(error)
+    assert raised is error
+    assert tried.finish(error.error_type).status is None
+    for pieces in ([error], [b"{", error]):
+        answer = FakeAnswer(pieces, status=500)
+        tried, _, raised = await send(answer)
+        assert raised is error
+        assert answer.closed == 1
+        assert tried.finish(error.error_type).status == 500
+
+
+@pytest.mark.anyio
+async def test_a_refusal_without_end() -> None:
+    answer = FakeAnswer([b"x" * 100_000] * 20, status=400)
+    _, _, error = await send(answer)
+    assert type(error) is UpstreamError
+    assert answer.received == 11
+    assert answer.closed == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [([], b""), ([b"a"], b"a"), ([b"ab", b"cd"], b"abcd"), ([b"abcd", b"e"], b"abcde")],
+)
+async def test_a_whole_body(pieces: list[bytes], expected: bytes) -> None:
+    assert await read_all(FakeAnswer(pieces), 5) == expected
+
+
+@pytest.mark.anyio
+async def test_a_body_that_is_too_long() -> None:
+    answer = FakeAnswer([b"abc", b"def", b"g"])
+    with pytest.raises(UpstreamError, match="longer than 5 bytes"):
+        await read_all(answer, 5)
+    assert answer.received == 2
+
+
+def test_headers_that_are_passed_on() -> None:
+    kept = [
+        (b"x-ratelimit-limit-requests", b"60"),
+        (b"x-ratelimit-reset", b"1s"),
+        (b"retry-after", b"7"),
+        (b"retry-after-ms", b"7000"),
+    ]
+    others = [
+        (b"set-cookie", b"a=b"),
+        (b"x-request-id", b"theirs"),
+        (b"authorization", b"x"),
+        (b"content-length", b"2"),
+        (b"openai-organization", b"acme"),
+        (b"x-rate", b"1"),
+        (b"my-retry-after", b"1"),
+    ]
+    assert passed_on(FakeAnswer([], headers=[*kept, *others])) == tuple(kept)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("gpt-test", b"gpt-test"),
+        ("org/tuned:1@v2", b"org/tuned:1@v2"),
+        ("a b", b"a b"),
+        (" a", b"%20a"),
+        ("a ", b"a%20"),
+        ("a\nx-evil: 1", b"a%0Ax-evil:%201"),
+        ("a\r\n\r\nb", b"a%0D%0A%0D%0Ab"),
+        ("a\x00b", b"a%00b"),
+        ("a\x7fb", b"a%7Fb"),
+        ("größe", b"gr%C3%B6%C3%9Fe"),
+        ("😀/x", b"%F0%9F%98%80/x"),
+    ],
+)
+def test_model_names_in_headers(model: str, expected: bytes) -> None:
+    headers = dict(attempt(model=model).headers([]))
+    assert headers == {
+        b"x-waystone-provider": b"openai",
+        b"x-waystone-model": expected,
+        b"x-waystone-attempts": b"1",
+    }
+    assert unquote(expected.decode()) == model
+
+
+def test_dropped_fields_in_headers() -> None:
+    headers = dict(attempt().headers(["store", "metadata"]))
+    assert headers[b"x-waystone-dropped"] == b"store, metadata"
+
+
+def refusal(text: str) -> ProviderRefusedError:
+    return ProviderRefusedError(
+        f"Before {text} after.", status=400, type=text, param=text, code=text, extra={"a": [text]}
+    )
+
+
+@pytest.mark.parametrize("text", [KEY, f"x{KEY}", f"{KEY}{KEY}"])
+def test_our_key_is_never_shown(text: str) -> None:
+    error = attempt().redact(refusal(text))
+    assert (error.param, error.code, error.extra) == (None, None, {})
+    assert error.error_type == "api_error"
+    shown = encode_error(error).decode() + str(json.loads(encode_error(error))) + str(error)
+    assert "canary" not in shown + repr(error)
+    assert "***" in error.message
+
+
+@pytest.mark.parametrize("key", [KEY, None])
+def test_what_has_no_key_in_it_is_shown(key: str | None) -> None:
+    error = attempt(key).redact(refusal("text"))
+    assert error.message == "Before text after."
+    assert (error.type, error.param, error.code) == ("text", "text", "text")
+    assert error.extra == {"a": ["text"]}
+    plain = attempt(key).redact(UpstreamError("x"))
+    assert (plain.message, plain.code) == ("x", "upstream_error")

@@ -1,0 +1,145 @@
+"""What a host leaves out or writes short, and what it is told when it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import httpx
+import httpx2
+import pytest
+
+from waystone_asgi import BearerKeys, Gateway, MemorySink, Provider, Timeouts
+from waystone_asgi.authentication import APIKey, allow_anonymous
+from waystone_asgi.entities.memory import MemoryEntities
+from waystone_asgi.exceptions import ConfigurationError
+from waystone_asgi.settings import (
+    check_bounds,
+    choose_authenticate,
+    choose_entities,
+    choose_providers,
+    choose_sinks,
+    choose_timeouts,
+    choose_upstream,
+    local_upstream,
+)
+from waystone_asgi.testing import FakeProvider, completion
+from waystone_asgi.upstream.httpx import HTTPXUpstream
+from waystone_asgi.upstream.local import LocalUpstream
+
+KEYS = BearerKeys(["wk_test"])
+OPENAI = Provider.openai(api_key="sk-canary")
+
+
+def refuses(build: Callable[[], object], *words: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        build()
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_one_way_to_say_who_may_call() -> None:
+    assert choose_authenticate(KEYS, (), False) is KEYS
+    assert choose_authenticate(None, (), True) is allow_anonymous
+    for keys in (["wk_a"], ("wk_a",), iter(["wk_a"]), [APIKey(key="wk_a")]):
+        assert isinstance(choose_authenticate(None, keys, False), BearerKeys)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(None, (), False), (KEYS, ["wk_a"], False), (KEYS, (), True), (None, ["wk_a"], True)],
+)
+def test_no_way_and_two_ways_are_refused(arguments: tuple[Any, Any, bool]) -> None:
+    refuses(lambda: choose_authenticate(*arguments), "BearerKeys([...])", "allow_anonymous")
+
+
+def test_ways_that_are_none() -> None:
+    refuses(lambda: choose_authenticate(cast("Any", "wk_canary"), (), False), "takes a connection")
+    refuses(lambda: choose_authenticate(None, "wk_canary", False), "a list of keys")
+    refuses(lambda: Gateway(providers=[OPENAI]), "BearerKeys([...])", "allow_anonymous")
+
+
+def test_entities() -> None:
+    own = MemoryEntities()
+    assert choose_entities(own, {"url": "anything"}) is own
+    for state in (None, {}, {"url": "memory:"}, {"url": "memory"}):
+        assert isinstance(choose_entities(None, state), MemoryEntities)
+    refuses(
+        lambda: choose_entities(None, {"url": "redis://:canary@db"}),
+        "state.url",
+        "memory:",
+        "redis",
+    )
+
+
+def test_sinks() -> None:
+    own = MemorySink()
+    assert choose_sinks([own], None) == (own,)
+    assert choose_sinks((), {}) == ()
+    first, second = choose_sinks([own], {"url": "memory:"})
+    assert first is own
+    assert isinstance(second, MemorySink)
+    refuses(lambda: choose_sinks([cast("Any", print)], None), "emit")
+    refuses(lambda: choose_sinks([cast("Any", MemorySink)], None), "emit", "MemorySink")
+    refuses(lambda: choose_sinks((), {"uri": "canary"}), "usage", "sqlite:///waystone.db")
+    refuses(lambda: choose_sinks((), {"url": "mysql://canary@db"}), "sqlite:///")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, Timeouts()),
+        ({}, Timeouts()),
+        (Timeouts(idle=1.0), Timeouts(idle=1.0)),
+        ({"idle": 1, "total": 2.5}, Timeouts(idle=1.0, total=2.5)),
+    ],
+)
+def test_timeouts(given: Any, expected: Timeouts) -> None:
+    assert choose_timeouts(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"idle": "canary"}, ["timeouts", "float", "idle"]),
+        ({"idle": 0}, ["timeouts.idle: expected seconds above zero"]),
+        ({"total": -1.0}, ["timeouts.total"]),
+        ({"total": float("nan")}, ["timeouts.total"]),
+        ({"conect": 1.0}, ["timeouts.conect", "connect, first_byte, idle, total"]),
+        (Timeouts(first_byte=0.0), ["timeouts.first_byte"]),
+        (Timeouts(connect=cast("float", "canary")), ["timeouts", "float", "connect"]),
+    ],
+)
+def test_timeouts_that_are_refused(given: Any, words: list[str]) -> None:
+    refuses(lambda: choose_timeouts(given), *words)
+
+
+@pytest.mark.parametrize("name", ["max_body_bytes", "max_in_flight", "queue_limit"])
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, "1", None])
+def test_counts_that_are_refused(name: str, count: Any) -> None:
+    settings = {"providers": [OPENAI], "authenticate": KEYS, name: count}
+    refuses(lambda: Gateway(**settings), f"{name}: expected a whole number above zero")
+
+
+def test_overflow() -> None:
+    check_bounds("wait")
+    check_bounds("drop", queue_limit=1)
+    refuses(lambda: check_bounds(cast("Any", "Wait")), "overflow", "wait, drop")
+
+
+def test_providers() -> None:
+    second = Provider.openai(api_key="sk-canary", name="second")
+    assert choose_providers([OPENAI, second]) == {"openai": OPENAI, "second": second}
+    refuses(lambda: choose_providers([]), "at least one", "Provider.openai")
+    refuses(lambda: choose_providers([OPENAI, OPENAI]), "providers.openai", "a `name`")
+    refuses(lambda: choose_providers(cast("Any", ["sk-canary"])), "Provider.openai")
+
+
+def test_the_transport_may_be_ours_httpxs_or_the_hosts() -> None:
+    assert choose_upstream(None) is HTTPXUpstream
+    for transport in (httpx.MockTransport(print), httpx2.MockTransport(print)):  # type: ignore[arg-type]
+        assert isinstance(choose_upstream(transport)(), HTTPXUpstream)
+    own = FakeProvider(completion("hi"))
+    assert choose_upstream(own)() is own
+    refuses(lambda: choose_upstream(object()), "upstream", "httpx")
+    assert isinstance(local_upstream(), LocalUpstream)
