@@ -20,6 +20,7 @@ from .presets import Preset
 _ANY = msgspec.json.Decoder()
 _NULL = msgspec.Raw(b"null")
 _TYPES = {429: "rate_limit_error", 402: "insufficient_quota"}
+_NOTHING = (b"null", b"false", b"{}")
 _STATUSES = ("status", "status_code", "code")
 
 
@@ -39,29 +40,28 @@ def build_request(
 ) -> tuple[bytes, tuple[str, ...]]:
     """The body for a provider of this dialect, and the names of the fields it does not take."""
     changes: dict[str, Buffer | None] = {**request.respelled, "model": encode(model)}
-    dropped: list[str] = []
-    members, view = request.members, request.view
-    for name in preset.refuses:
-        # What is null, false or empty says nothing, so nothing is lost with it.
-        if name in members and name != "metadata":
-            changes[name] = None
-            if bytes(members[name]) not in (b"null", b"false", b"{}"):
-                dropped.append(name)
-    if view.metadata is not None:
-        kept = len(view.metadata) - ("waystone" in view.metadata)
-        if not kept and view.metadata:
-            changes["metadata"] = None
-        elif "metadata" in preset.refuses:
-            changes["metadata"] = None
-            dropped += ["metadata"] if kept else []
-        elif "waystone" in view.metadata:
-            metadata = bytes(members["metadata"])
-            changes["metadata"] = splice(metadata, decode_members(metadata), {"waystone": None})
-    if view.stream and preset.asks_for_usage:
+    refused = [name for name in request.members if name in preset.refuses]
+    changes.update(dict.fromkeys(refused))
+    if "metadata" not in changes and "waystone" in (request.view.metadata or ()):
+        changes["metadata"] = _without_ours(bytes(request.members["metadata"]))
+    if request.view.stream and preset.asks_for_usage:
         _ask_for_usage(request, changes)
-    if "stream_options" in dropped:
-        dropped.remove("stream_options")  # usage comes unasked
-    return splice(request.document, members, changes), tuple(dropped)
+    dropped = tuple(name for name in refused if _is_lost(request, name))
+    return splice(request.document, request.members, changes), dropped
+
+
+def _without_ours(metadata: bytes) -> bytes | None:
+    """The metadata for the provider, or None where there is none."""
+    members = decode_members(metadata)
+    return splice(metadata, members, {"waystone": None}) if len(members) > 1 else None
+
+
+def _is_lost(request: ChatRequest, name: str) -> bool:
+    """Whether leaving the member out loses something the caller said."""
+    if name == "metadata":
+        return bool(set(request.view.metadata or ()) - {"waystone"})
+    # Usage comes unasked where the option is refused; null, false and empty say nothing.
+    return name != "stream_options" and bytes(request.members[name]) not in _NOTHING
 
 
 def _ask_for_usage(request: ChatRequest, changes: dict[str, Buffer | None]) -> None:
@@ -82,22 +82,23 @@ def parse_response(body: bytes) -> Answer:
     """
     try:
         answer = COMPLETION.decode(body)
-        if answer.choices is None:
-            raise parse_error(200, body)
+        if not answer.choices:
+            raise parse_error(200, body) if _error_object(body) else _not_a_completion()
+        created = answer.created if answer.created != _NULL else b"0"
         pieces: list[bytes] = []
         reasons: list[str] = []
         end = 0
         for raw in answer.choices:
             choice = bytes(raw)
             start = body.index(choice, end)
-            completed, reason = _complete(choice, answer.created)
+            completed, reason = _complete(choice, created)
             pieces += (body[end:start], completed)
             end = start + len(choice)
             if isinstance(reason, str):
                 reasons.append(reason)
         pieces.append(body[end:])
     except MALFORMED:
-        raise UpstreamError("The provider's answer is not a chat completion.") from None
+        raise _not_a_completion() from None
     return Answer(
         body=b"".join(pieces),
         usage=parse_usage(answer.usage),
@@ -108,20 +109,26 @@ def parse_response(body: bytes) -> Answer:
     )
 
 
+def _not_a_completion() -> UpstreamError:
+    return UpstreamError("The provider's answer is not a chat completion.")
+
+
 def _complete(choice: bytes, created: Buffer) -> tuple[bytes, object]:
     """A choice with what is always present, and its finish reason."""
     view = CHOICE.decode(choice)
     if view.error is not None:
         raise parse_error(200, encode({"error": view.error}))
-    raw = bytes(view.message)
-    at = choice.find(b'"message":' + raw) + 10
-    if at < 10:
-        at = choice.rindex(raw)
     head = b"{" if view.created else b'{"created":%b,' % created
     if not view.logprobs:
         head += b'"logprobs":null,'
+    raw = bytes(view.message)
     message = _complete_message(raw)
-    return b"".join((head, choice[1:at], message, choice[at + len(raw) :])), view.finish_reason
+    before, key, rest = choice.partition(b'"message":' + raw)
+    if key:
+        completed = b"".join((head, before[1:], b'"message":', message, rest))
+    else:  # there is white space in between
+        completed = head + splice(choice, decode_members(choice), {"message": message})[1:]
+    return completed, view.finish_reason
 
 
 def _complete_message(raw: bytes) -> bytes:
@@ -224,7 +231,7 @@ def _is_status(value: object) -> TypeGuard[int]:
 
 
 def _error_object(body: bytes) -> dict[str, Any]:
-    """The error in any of the shapes vendors use: nested, flat, a bare string, or not JSON."""
+    """The error in any of the shapes vendors use: nested, flat, bare, or not JSON."""
     try:
         document = _ANY.decode(body)
     except MALFORMED:
@@ -236,6 +243,6 @@ def _error_object(body: bytes) -> dict[str, Any]:
     error = document.get("error")
     if isinstance(error, dict):
         return error
-    if isinstance(error, str):
+    if isinstance(error, (str, list)):
         return {"message": error, "code": document.get("code")}
     return {k: document[k] for k in ("message", "type", "param", "code", "detail") if k in document}
