@@ -30,12 +30,17 @@ Samples = dict[tuple[str, str, str], list[Sample]]
 
 def main() -> None:
     """Measure, print, write."""
-    options = parse(parser(__doc__, rounds=3), contenders=_CONTENDERS)
+    options = parse(parser(__doc__, rounds=3), Options(), contenders=_CONTENDERS)
     end_on_sigterm()
     report = begin("bodies", quick=options.quick)
     report.note(*busy_note())
-    with lineup(chosen(options.contenders), ["json"]) as servers:
-        samples = run(_measure(servers, options))
+    run(_run(options, report))
+    report.finish(options.json)
+
+
+async def _run(options: Options, report: Report) -> None:
+    async with lineup(chosen(options.contenders), ["json"]) as servers:
+        samples = await _measure(servers, options)
     report.note(*servers.notes)
     for shape in SHAPES:
         rows = [_row(server, shape, samples) for server in servers]
@@ -44,7 +49,6 @@ def main() -> None:
         every = [s for key, group in samples.items() if key[0] == server.name for s in group]
         report.note(*failures(server.name, every))
     _hold(samples, report)
-    report.finish(options.json)
 
 
 async def _measure(servers: Lineup, options: Options) -> Samples:

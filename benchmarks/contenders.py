@@ -1,17 +1,16 @@
 """Who is compared: how each is started, what it is called, and how a request to it looks.
 
-In: names. Out: a `Lineup` of servers that run beside each other and have answered rightly, and notes
-on those that do not.
+In: names. Out: a `Lineup` of servers that run side by side and have answered rightly, with notes on
+those that do not.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from .checks import check_contender, check_ledger
 from .launches import Launch, Site
 from .load import Address
 from .processes import Cores, Process, free_port, wait_for_port
+from .provider import serving
 from .server import GATEWAY_PATH, Settings
 
 SETTLE_SECONDS = 0.2
@@ -83,11 +83,8 @@ class Server:
 class Lineup:
     """The servers of one run, all running. `straight` is the way to the provider itself."""
 
-    def __init__(
-        self, servers: Sequence[Server], provider: Process, port: int, notes: list[str]
-    ) -> None:
+    def __init__(self, servers: Sequence[Server], port: int, notes: list[str]) -> None:
         self.servers = servers
-        self.provider = provider
         self.straight: Address = ("127.0.0.1", port)
         self.notes = notes
 
@@ -100,29 +97,21 @@ class Lineup:
         return payloads.http_request("/v1/chat/completions", {}, body)
 
 
-@contextmanager
-def lineup(
+@asynccontextmanager
+async def lineup(
     contenders: Iterable[Contender],
     models: Sequence[str],
     *,
     unchecked: Sequence[str] = (),
     **settings: object,
-) -> Iterator[Lineup]:
+) -> AsyncIterator[Lineup]:
     """The provider and the contenders, started, checked, and stopped at the end.
 
-    They know all the models, and are asked for each but the `unchecked` ones.
-
-    A contender that is missing, does not start or answers wrongly is left out, and noted.
+    They know all the models, and are asked for each but the `unchecked` ones. A contender that is
+    missing, does not start or answers wrongly is left out, and noted.
     """
-    cores = Cores()
-    os.sched_setaffinity(0, {cores.load})
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        port = free_port()
-        argv = [sys.executable, "-m", "benchmarks.provider", str(port)]
-        provider = stack.enter_context(Process(argv, core=cores.provider))
-        wait_for_port(provider, port, seconds=_READY_SECONDS)
-        site = Site(port, directory, cores, settings, (*models, *unchecked))
+    async with AsyncExitStack() as stack:
+        site = await stack.enter_async_context(prepared((*models, *unchecked), settings))
         servers: list[Server] = []
         notes: list[str] = []
         for contender in contenders:
@@ -132,17 +121,35 @@ def lineup(
             server = start(contender, site)
             stack.callback(server.process.stop)
             try:
-                wait_for_port(server.process, server.address[1], seconds=_READY_SECONDS)
-                notes += check_contender(server, models)
+                notes += await asyncio.to_thread(_check, server, models)
             except (RuntimeError, OSError, ValueError) as error:
                 notes.append(f"{contender.name}: left out, {error}")
                 server.process.stop()
                 continue
             servers.append(server)
-        yield Lineup(servers, provider, port, notes)
-        time.sleep(SETTLE_SECONDS)
+        yield Lineup(servers, site.provider_port, notes)
+        await asyncio.sleep(SETTLE_SECONDS)
         for server in servers:
             notes += check_ledger(server)
+
+
+@asynccontextmanager
+async def prepared(
+    models: Sequence[str], settings: Mapping[str, object] | None = None
+) -> AsyncIterator[Site]:
+    """A directory for ledgers, and the provider, in this process; both end with the context."""
+    cores = Cores()
+    os.sched_setaffinity(0, {cores.load})
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        async with serving(port):
+            yield Site(port, Path(directory), cores, settings or {}, tuple(models))
+    os.sched_setaffinity(0, cores.available)
+
+
+def _check(server: Server, models: Sequence[str]) -> list[str]:
+    wait_for_port(server.process, server.address[1], seconds=_READY_SECONDS)
+    return check_contender(server, models)
 
 
 def start(contender: Contender, site: Site) -> Server:

@@ -62,12 +62,13 @@ def forwarding(settings: Settings) -> Callable[[Site, int], Launch]:
     """Starts the floor, or what answers at once."""
 
     def launch(site: Site, port: int) -> Launch:
-        inspect = bool(site.settings.get("inspect", False))
-        return _own(
-            msgspec.structs.replace(
-                settings, port=port, provider_port=site.provider_port, inspect=inspect
-            )
-        )
+        document = {
+            **msgspec.structs.asdict(settings),
+            "port": port,
+            "provider_port": site.provider_port,
+            **site.settings,
+        }
+        return _own(msgspec.convert(document, Settings))
 
     return launch
 

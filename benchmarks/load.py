@@ -3,20 +3,19 @@ nothing.
 
 In: whole HTTP requests as bytes. Out: an `Outcome` with counts and latencies. In a closed loop each
 caller sends its next request when it has its answer; in an open loop requests are due at a steady
-rate, and a late answer's time counts from when its request was due. It decodes no answer: that is
+rate, and the time of an answer counts from when its request was due. It decodes no answer: that is
 `checks`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import os
 from array import array
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import cycle
 from time import perf_counter
@@ -27,7 +26,7 @@ _LENGTH = b"content-length:"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 _EVENT = b"data: "
 _GIVE_UP_SECONDS = 60.0
-_CLOCK_MONOTONIC = 1
+_ONE_CORE = len(os.sched_getaffinity(0)) == 1
 
 Address = tuple[str, int]
 
@@ -83,7 +82,7 @@ class Caller(asyncio.Protocol):
             if data and not self._first_byte:
                 self._first_byte = perf_counter()
             data = self._tail + data
-            self._events += data.count(_EVENT)
+            self.events += data.count(_EVENT)
             self._tail = b"" if data.endswith(_EVENT) else data[-6:]
             if data.endswith(_LAST_CHUNK):
                 self._finish()
@@ -100,7 +99,7 @@ class Caller(asyncio.Protocol):
     def _read_head(self, head: bytes) -> None:
         self._head = b""
         self._tail = b""
-        self._events = 0
+        self.events = 0
         self._first_byte = 0.0
         self._ok = head.startswith(b"http/1.1 200")
         at = head.find(_LENGTH)
@@ -116,7 +115,7 @@ class Caller(asyncio.Protocol):
         outcome.failures += not self._ok
         outcome.latencies.append(now - self._due)
         if self._chunked:
-            outcome.events += self._events
+            outcome.events += self.events
             outcome.first_bytes.append(self._first_byte - self._due)
         self._missing = -1
         self._chunked = False
@@ -124,17 +123,23 @@ class Caller(asyncio.Protocol):
         self.finished(self)
 
     _ok = False
-    _events = 0
+    events = 0
     _first_byte = 0.0
 
 
 class Crowd:
-    """Callers whose connections are open, one request each behind them."""
+    """Callers whose connections are open."""
 
     def __init__(self, callers: Sequence[Caller]) -> None:
         self._callers = callers
 
-    async def closed_loop(self, requests: Sequence[bytes], *, seconds: float = 0.0) -> Outcome:
+    def events(self) -> int:
+        """Events that have arrived so far in the streams that are open."""
+        return sum(caller.events for caller in self._callers if caller.busy)
+
+    async def closed_loop(
+        self, requests: Sequence[bytes], *, seconds: float = 0.0, awake: bool = True
+    ) -> Outcome:
         """Each caller sends one request after the other, the last within `seconds`, and at least
         one.
         """
@@ -156,41 +161,44 @@ class Crowd:
         for caller in self._callers:
             caller.finished = finished
             caller.send(next(following))
-        return await _ended(outcome, done, started, seconds)
+        with _Awake() if awake else nullcontext():
+            return await _ended(outcome, done, started, seconds)
 
     async def open_loop(self, requests: Sequence[bytes], *, rate: float, seconds: float) -> Outcome:
         """`rate` requests a second, evenly spaced, whether or not there are answers."""
         outcome, done = self._begin()
         idle = list(self._callers)
+        alive = len(idle)
         waiting: deque[float] = deque()
         following = cycle(requests)
         left = max(1, int(rate * seconds))
+        due = started = perf_counter()
 
         def finished(caller: Caller) -> None:
-            if waiting:
+            nonlocal alive
+            if caller.transport.is_closing():
+                alive -= 1
+            elif waiting:
                 caller.send(next(following), waiting.popleft())
                 return
-            idle.append(caller)
-            if not left and len(idle) == len(self._callers) and not done.done():
+            else:
+                idle.append(caller)
+            if not left and len(idle) == alive and not done.done():
                 done.set_result(None)
 
-        def tick(count: int) -> None:
-            nonlocal left
-            now = perf_counter()
-            for number in range(count):
-                if not left:
-                    return
+        def turn() -> None:
+            nonlocal due, left
+            while left and due <= perf_counter():
                 left -= 1
-                due = now - (count - 1 - number) / rate
                 if idle:
                     idle.pop().send(next(following), due)
                 else:
                     waiting.append(due)
+                due += 1 / rate
 
         for caller in self._callers:
             caller.finished = finished
-        started = perf_counter()
-        with _Ticks(1 / rate, tick):
+        with _Awake(turn):
             return await _ended(outcome, done, started, seconds)
 
     def _begin(self) -> tuple[Outcome, asyncio.Future[None]]:
@@ -198,6 +206,32 @@ class Crowd:
         for caller in self._callers:
             caller.outcome = outcome
         return outcome, asyncio.get_running_loop().create_future()
+
+
+class _Awake:
+    """Keeps the event loop turning, with `turn` called each time, so that it never sleeps.
+
+    To wake a sleeping process costs its peer 3 to 6 µs a message: a contender whose callers and
+    provider have time to sleep would pay for it, and the floor, which keeps them busy, would not.
+    Where there is but one core for all, nobody may keep it.
+    """
+
+    def __init__(self, turn: Callable[[], None] | None = None) -> None:
+        self._turn = turn
+        self._ended = False
+
+    def __enter__(self) -> None:
+        if self._turn is not None or not _ONE_CORE:
+            self._call()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended = True
+
+    def _call(self) -> None:
+        if self._turn is not None:
+            self._turn()
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._call)
 
 
 @asynccontextmanager
@@ -239,29 +273,3 @@ async def _ended(
 
 def _nothing(caller: Caller) -> None:
     pass
-
-
-class _Ticks:
-    """Calls `tick(count)` every `interval` seconds by a timer of the kernel (timerfd_create(2)).
-
-    The timers of event loops come in milliseconds, and would send in bursts.
-    """
-
-    def __init__(self, interval: float, tick: Callable[[int], None]) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._fd: int = libc.timerfd_create(_CLOCK_MONOTONIC, os.O_NONBLOCK)
-        seconds, rest = divmod(int(interval * 1e9), 10**9)
-        times = (ctypes.c_long * 4)(seconds, rest, seconds, rest)
-        if self._fd < 0 or libc.timerfd_settime(self._fd, 0, times, None):
-            raise OSError(ctypes.get_errno(), "No timer.")
-        self._tick = tick
-
-    def __enter__(self) -> None:
-        asyncio.get_running_loop().add_reader(self._fd, self._read)
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.get_running_loop().remove_reader(self._fd)
-        os.close(self._fd)
-
-    def _read(self) -> None:
-        self._tick(int.from_bytes(os.read(self._fd, 8), "little"))

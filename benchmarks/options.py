@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-
-DEFAULT_CONTENDERS = "floor,direct,ours,ours-httpx,litellm,portkey"
+from typing import TypeVar
 
 
 class Options(argparse.Namespace):
@@ -29,11 +28,14 @@ def parser(description: str | None, *, rounds: int = 5) -> argparse.ArgumentPars
     return made
 
 
-def parse(made: argparse.ArgumentParser, *, contenders: str | None = None) -> Options:
-    """What was asked for; `--contenders` where there is a choice."""
+T = TypeVar("T", bound=Options)
+
+
+def parse(made: argparse.ArgumentParser, options: T, *, contenders: str | None = None) -> T:
+    """What was asked for, in `options`; `--contenders` where there is a choice."""
     if contenders is not None:
         made.add_argument("--contenders", default=None, help=f"default {contenders}")
-    options = made.parse_args(namespace=Options())
+    made.parse_args(namespace=options)
     if contenders is not None and options.contenders is None:
         names = contenders.split(",")
         options.contenders = ",".join(

@@ -26,14 +26,18 @@ Samples = dict[str, dict[int, list[Sample]]]
 
 def main() -> None:
     """Measure, print, write."""
-    options = parse(parser(__doc__), contenders=_CONTENDERS)
+    options = parse(parser(__doc__), Options(), contenders=_CONTENDERS)
     end_on_sigterm()
     report = begin("overhead", quick=options.quick)
     report.note(*busy_note())
-    with lineup(chosen(options.contenders), ["json"]) as servers:
-        run(_measure(servers, options, report))
-    report.note(*servers.notes)
+    run(_run(options, report))
     report.finish(options.json)
+
+
+async def _run(options: Options, report: Report) -> None:
+    async with lineup(chosen(options.contenders), ["json"]) as servers:
+        await _measure(servers, options, report)
+    report.note(*servers.notes)
 
 
 async def _measure(servers: Lineup, options: Options, report: Report) -> None:

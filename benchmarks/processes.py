@@ -30,14 +30,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Cores:
-    """Which core runs what: the servers have one to themselves, where there is more than one."""
+    """Which core runs what: servers on one, load and provider on another, if there is another."""
 
     def __init__(self) -> None:
         self.available = sorted(os.sched_getaffinity(0))
         self.server = self.available[0]
         self.load = self.available[1 % len(self.available)]
-        # A third core, where there is one, lets the provider and the load run at once.
-        self.provider = self.available[2] if len(self.available) > 2 else self.load
 
 
 class Process:

@@ -13,14 +13,16 @@ of the answer. Out: bytes.
     reset, garbage, short, cut-N      failures: the connection torn down at once, bytes that are no
                     HTTP, a body that ends early, a stream that breaks off after N events
 
-Run as `python -m benchmarks.provider PORT`; it listens on loopback only.
+It runs in the event loop of the load, which never sleeps while it measures (`load._Awake`); or by
+itself, as `python -m benchmarks.provider PORT`. It listens on loopback only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TypeAlias, cast
 
 from . import payloads
@@ -208,11 +210,21 @@ _SCRIPTS: dict[str, Callable[..., Script]] = {
 }
 
 
-async def serve(port: int) -> None:
-    """Serve until killed."""
+@asynccontextmanager
+async def serving(port: int) -> AsyncIterator[None]:
+    """Serve on loopback, within the running event loop."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Exchange, "127.0.0.1", port, backlog=4096)
-    await server.serve_forever()
+    try:
+        yield
+    finally:
+        server.close()
+
+
+async def serve(port: int) -> None:
+    """Serve until killed."""
+    async with serving(port):
+        await asyncio.get_running_loop().create_future()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from .loops import run
 from .measurements import Sample, closed, failures
 from .options import Options, parse, parser
 from .processes import end_on_sigterm
-from .report import Row, begin, busy_note, middle, ratio
+from .report import Report, Row, begin, busy_note, middle, ratio
 from .server import extra_model
 
 KEYS, MODELS, USERS = 1_000, 10_000, 1_000
@@ -27,10 +27,15 @@ _SEED = 20260101
 
 def main() -> None:
     """Measure, print, write."""
-    options = parse(parser(__doc__))
+    options = parse(parser(__doc__), Options())
     end_on_sigterm()
     report = begin("scale", quick=options.quick)
     report.note(*busy_note())
+    run(_run(options, report))
+    report.finish(options.json)
+
+
+async def _run(options: Options, report: Report) -> None:
     many = {"keys": KEYS, "extra_models": MODELS}
     contenders = [
         *chosen("floor"),
@@ -38,8 +43,8 @@ def main() -> None:
         variant(_MANY, "every request another key, model and user", **many),
         variant(_SAME, "configured as many, asked as one", **many),
     ]
-    with lineup(contenders, ["json"]) as servers:
-        samples = run(_measure(servers, options))
+    async with lineup(contenders, ["json"]) as servers:
+        samples = await _measure(servers, options)
         report.add(
             f"CPU a request by keys x models x users, {CALLERS} callers",
             [_row(server, samples) for server in servers],
@@ -49,7 +54,6 @@ def main() -> None:
         report.note(*failures(server.name, samples[server.name]))
     value = ratio(_costs(samples[_MANY]), _costs(samples[_ONE]))
     report.hold(f"{_MANY}, ÷ {_ONE}", 1.1, value)
-    report.finish(options.json)
 
 
 async def _measure(servers: Lineup, options: Options) -> dict[str, list[Sample]]:

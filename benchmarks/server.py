@@ -34,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What to run. `extra_models` and `keys` count made-up names beside the ones that are used.
 
     `mounted` serves the gateway in the standalone application rather than by itself, `ledger` is a
-    file for the usage records.
+    file for the usage records; `inspect` and `profile` add paths that show the inside.
     """
 
     application: Application
@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mounted: bool = True
     ledger: str | None = None
     inspect: bool = False
+    profile: bool = False
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +160,10 @@ def main(document: str) -> None:
     application, state = build(settings)
     if settings.inspect:
         application = Inspected(application, state)
+    if settings.profile:
+        from .profiling import Profiled
+
+        application = Profiled(application)
     uvicorn.run(
         application,
         host="127.0.0.1",

@@ -5,23 +5,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
-from contextlib import ExitStack
-from pathlib import Path
 
 from .checks import exchange
-from .contenders import Contender, Server, chosen, start
+from .contenders import Contender, Server, chosen, prepared, start
 from .launches import Site
 from .loops import run
 from .measurements import Sample, closed, failures
 from .options import Options, parse, parser
-from .processes import ROOT, Cores, Process, end_on_sigterm, free_port, wait_for_port
+from .processes import ROOT, end_on_sigterm
 from .report import Report, Row, begin, busy_note, middle
 
 CORE = "starlette.requests, httpx, msgspec, anyio"
@@ -60,27 +57,25 @@ print(between - began, ended - between, len(new), *sorted(new & set({optional}))
 
 def main() -> None:
     """Measure, print, write."""
-    options = parse(parser(__doc__, rounds=5), contenders=_CONTENDERS)
+    options = parse(parser(__doc__, rounds=5), Options(), contenders=_CONTENDERS)
     end_on_sigterm()
     report = begin("startup", quick=options.quick)
     report.note(*busy_note())
-    os.sched_setaffinity(0, {Cores().load})
     _tell_import(3 if options.quick else 15, report)
+    run(_run(options, report))
+    report.finish(options.json)
+
+
+async def _run(options: Options, report: Report) -> None:
     rows: dict[str, list[Row]] = defaultdict(list)
-    with tempfile.TemporaryDirectory(prefix="bench-") as directory, ExitStack() as stack:
-        port = free_port()
-        provider = [sys.executable, "-m", "benchmarks.provider", str(port)]
-        process = stack.enter_context(Process(provider, core=Cores().provider))
-        wait_for_port(process, port, seconds=_READY_SECONDS)
-        site = Site(port, Path(directory), Cores(), {}, ("json", _STREAM))
+    async with prepared(("json", _STREAM)) as site:
         for number in range(options.rounds):
             for contender in chosen(options.contenders):
                 if reason := contender.missing():
                     report.note(*([f"{contender.name}: {reason}"] if not number else []))
                 elif not contender.slow or not number or contender.name == "ours-httpx":
-                    rows[contender.name].append(_life(contender, site, options, report))
+                    rows[contender.name].append(await _life(contender, site, options, report))
     _tell_lives(rows, report)
-    report.finish(options.json)
 
 
 def _tell_import(times: int, report: Report) -> None:
@@ -105,14 +100,14 @@ def _tell_import(times: int, report: Report) -> None:
     report.hold("optional modules that it imports", 0, 0 if optional == "none" else len(names))
 
 
-def _life(contender: Contender, site: Site, options: Options, report: Report) -> Row:
+async def _life(contender: Contender, site: Site, options: Options, report: Report) -> Row:
     """Start one server, wait for its first answer, load it, and look at its memory."""
     server = start(contender, site)
     try:
-        ready = _first_answer(server)
-        time.sleep(0.5)
+        ready = await asyncio.to_thread(_first_answer, server)
+        await asyncio.sleep(0.5)
         idle = server.process.rss_bytes()
-        samples = run(_load(server, 0.3 if options.quick else 2.0))
+        samples = await _load(server, 0.3 if options.quick else 2.0)
         report.note(*failures(server.name, samples))
         return {
             "ready": ready,
