@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
@@ -179,15 +179,12 @@ class Gateway:
 
     async def _refuse(self, call: Call, error: Exception) -> None:
         """Answer with the error, unless an answer has begun. A bug is logged and answered too."""
-        if isinstance(error, OSError) and call.reply.started:
-            return  # The caller is gone: see `_forward`.
         if not isinstance(error, GatewayError):
             where = outline(error)
             logger.error("A bug in the gateway, at request %s.\n%s", call.head.request_id, where)
             error = InternalError("The gateway failed.")
         if not call.reply.started:
-            with suppress(OSError):
-                await call.reply.error(error)
+            await call.reply.error(error)
 
     async def _admit(self) -> None:
         """Open if need be; refuse when draining or when too much is in flight."""
@@ -277,10 +274,9 @@ class Gateway:
         except GatewayError as error:
             error_type = attempt.redact(error).error_type
             raise
-        except Exception as error:
-            # A server's `send` raises OSError once the caller is gone (ASGI HTTP specification).
-            if isinstance(error, OSError) and reply.started:
-                raise CallerLeft from None
+        except CallerLeft:
+            raise
+        except Exception:
             error_type = InternalError.code
             raise
         finally:

@@ -93,12 +93,8 @@ def decode_chat_request(body: bytes) -> ChatRequest:
 def invalid(error: Exception, document: object = None, prefix: str = "") -> InvalidRequestError:
     """The answer to a failed conversion: what was expected, and the path where."""
     text, path = _describe(error)
-    if path == "metadata[...]":
-        path = "metadata"
-        if isinstance(document, dict) and not isinstance(
-            document["metadata"].get("waystone", ""), str
-        ):
-            path = "metadata.waystone"
+    if path == "metadata" and _has_wrong_waystone(document):
+        path = "metadata.waystone"
     if path.endswith(".role") and "nvalid value" in text:
         text = f"Expected one of {_ROLES}"
     path = ".".join(filter(None, (prefix, path)))
@@ -118,7 +114,13 @@ def _describe(error: Exception) -> tuple[str, str]:
         return "Unknown field", path
     if text.startswith(_ONLY_BESIDE_CALLS):
         path += ".content"
-    return _ECHO.sub("Invalid value", text), path
+    # A member of a mapping has no name here: it would be the caller's own word.
+    return _ECHO.sub("Invalid value", text), path.partition("[...]")[0]
+
+
+def _has_wrong_waystone(document: Any) -> bool:
+    metadata = document["metadata"]
+    return isinstance(metadata, dict) and not isinstance(metadata.get("waystone", ""), str)
 
 
 def _check_messages(messages: bytes, document: Any) -> None:
