@@ -1,18 +1,16 @@
-"""OpenAI's streams: bytes as they arrive to bytes to relay, looking only where something can be.
+"""OpenAI's streams: bytes as they arrive to bytes to relay, and what the record takes of them.
 
-In: bytes in any cut. Out: whole events, unchanged, and at the end what the record takes. An event
-is decoded only when it can carry an id, usage, an error or the end. No await, no client, no clock.
+In: bytes in any cut. Out: whole events, unchanged. Each one is looked at, since it may carry usage,
+an error or the end, or be no event at all. No await, no client, no clock.
 """
 
 from __future__ import annotations
-
-import msgspec
 
 from ..exceptions import GatewayError, UpstreamError
 from ..records import Usage
 from ..sse import DONE, EventSplitter, EventTooLongError, event_data
 from ..wire.chat import CHUNK, ChatCompletionChunk, ChatCompletionRequest
-from ..wire.members import MALFORMED
+from ..wire.members import MALFORMED, encode
 from .openai import parse_error, parse_usage
 
 
@@ -56,20 +54,18 @@ class StreamDecoder:
 
     def feed(self, data: bytes) -> bytes:
         """The bytes to relay now; after `done` or an error nothing but usage is taken."""
-        if self.response_id is not None and not self._splitter.pending and _is_plain(data):
-            self.events += data.count(b"\n\n")
-            return data
         try:
             events = self._splitter.feed(data)
         except EventTooLongError as error:
-            self.error = UpstreamError(f"The provider's stream cannot be read: {error}.")
+            self._splitter.flush()
+            self._fail(UpstreamError(f"The provider's stream cannot be read: {error}."))
             return b""
         return b"".join([event for event in events if self._relays(event)])
 
     def finish(self) -> bytes:
         """What is still to relay when the provider has closed, with `[DONE]` if complete."""
-        rest = self._splitter.flush()
-        relayed = rest + b"\n\n" if rest.strip() and self._relays(rest + b"\n\n") else b""
+        rest = self._splitter.flush() + b"\n\n"
+        relayed = rest if event_data(rest) is not None and self._relays(rest) else b""
         if not self.done and self.complete:
             self.done = True
             return relayed + DONE
@@ -89,44 +85,39 @@ class StreamDecoder:
         except MALFORMED:
             self.malformed += 1
             return False
-        hidden = self._read(chunk, data)
-        self.started = self.started or self.error is None
-        if ended or self.error is not None or hidden:
+        hidden = self._count(chunk)
+        if chunk.error is not None:
+            self._fail(parse_error(200, data))
+        if ended or self.error is not None:
             return False
-        self.events += 1
-        return True
+        self._read(chunk)
+        if self.error is not None:
+            return False
+        self.started = True
+        self.events += not hidden
+        return not hidden
 
-    def _read(self, chunk: ChatCompletionChunk, data: bytes) -> bool:
-        """Take what the record needs; whether the event is one that the caller did not ask for."""
-        if isinstance(chunk.id, str) and chunk.id and self.response_id is None:
-            self.response_id = chunk.id
-        if isinstance(chunk.model, str) and chunk.model:
-            self.response_model = chunk.model
+    def _count(self, chunk: ChatCompletionChunk) -> bool:
+        """Take the usage; whether the event tells it and nothing else, to who did not ask."""
         usage = counted = parse_usage(chunk.usage)
         if usage is None and chunk.x_groq is not None:
             usage = parse_usage(chunk.x_groq.usage)
         if usage is not None:
             self.usage = usage
-        if self.error is None and chunk.error is not None:
-            self.error = parse_error(200, data)
-        for choice in chunk.choices or ():
-            if self.error is None and choice.error is not None:
-                self.error = parse_error(200, msgspec.json.encode({"error": choice.error}))
-            if isinstance(choice.finish_reason, str) and not self.done and self.error is None:
-                self._reasons[choice.index] = choice.finish_reason
         return counted is not None and not chunk.choices and not self._include_usage
 
+    def _read(self, chunk: ChatCompletionChunk) -> None:
+        """Take what else the record needs from an event of the answer."""
+        if self.response_id is None and isinstance(chunk.id, str):
+            self.response_id = chunk.id or None
+        if chunk.model and isinstance(chunk.model, str):
+            self.response_model = chunk.model
+        for choice in chunk.choices or ():
+            if choice.error is not None:
+                self._fail(parse_error(200, encode({"error": choice.error})))
+            elif isinstance(choice.finish_reason, str):
+                self._reasons[choice.index] = choice.finish_reason
 
-def _is_plain(data: bytes) -> bool:
-    """Whether the bytes are whole events of which none can carry usage, an error or the end."""
-    return (
-        data.startswith(b"data: {")
-        and data.endswith(b"}\n\n")
-        and b"\r" not in data
-        and data.count(b'"usage"') == data.count(b'"usage":null')
-        and data.count(b'"finish_reason"') == data.count(b'"finish_reason":null')
-        and b'"error"' not in data
-        and b"x_groq" not in data
-        and b"[DONE]" not in data
-        and b"\nevent:" not in data
-    )
+    def _fail(self, error: GatewayError) -> None:
+        """The first error is the one."""
+        self.error = self.error or error
