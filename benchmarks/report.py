@@ -172,7 +172,8 @@ def _text(cell: Cell) -> str:
     if cell is None:
         return "-"
     if isinstance(cell, float):
-        digits = 0 if abs(cell) >= 100 else 2 if abs(cell) >= 1 else 3
+        plain = cell == 0 or abs(cell) >= 100 or (abs(cell) >= 10 and cell.is_integer())
+        digits = 0 if plain else 2 if abs(cell) >= 1 else 3
         return f"{cell:,.{digits}f}"
     return f"{cell:,}" if isinstance(cell, int) else cell
 
