@@ -41,7 +41,7 @@ LIBRARIES = {
     "httptools": "upstream.parser",
     # In upstream a transport of its own. In lifespan to start a task without a parent, which anyio
     # has no word for; in departures because a cancel scope a request costs more than its routing.
-    "asyncio": "upstream.asyncio upstream.answer upstream.connection upstream.pool"
+    "asyncio": "upstream.asyncio upstream.alarm upstream.answer upstream.connection upstream.pool"
     " lifespan departures",
     "trio": "lifespan",
     "uvicorn": "cli.serve",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -79,9 +80,9 @@ PLAIN = "import sys; exec(sys.stdin.read())"
 
 
 def run(code: str, block: str, cwd: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code], input=block, capture_output=True, text=True, cwd=cwd
-    )
+    command = [sys.executable, "-c", code]
+    here = os.environ | {"PYTHONPATH": os.fspath(ROOT)}
+    done = subprocess.run(command, input=block, capture_output=True, text=True, cwd=cwd, env=here)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
