@@ -16,6 +16,7 @@ from ..wire.chat import DOCUMENT
 from ..wire.members import encode
 
 _WORD = re.compile(r"\s*\S+\s*$|\s*\S+")
+_MOST_CHOICES = 128  # as OpenAI has it
 
 
 def answer(body: bytes, created: int) -> tuple[bytes, Iterator[bytes]]:
@@ -24,16 +25,15 @@ def answer(body: bytes, created: int) -> tuple[bytes, Iterator[bytes]]:
     messages = request["messages"]
     texts = [_text(message) for message in messages]
     asked = [text for text, m in zip(texts, messages, strict=True) if m["role"] == "user"]
-    words = _WORD.findall(asked[-1] if asked else texts[-1])
-    limit = request.get("max_completion_tokens") or request.get("max_tokens") or len(words)
+    words = _words(asked[-1] if asked else texts[-1])
     reply = {
         "id": "chatcmpl-" + hashlib.sha256(body).hexdigest()[:24],
         "created": created,
         "model": request["model"],
     }
-    said = words[: int(limit)]
-    count = int(request.get("n") or 1)
-    prompt = sum(len(_WORD.findall(text)) for text in texts)
+    said = words[: _limit(request)]
+    count = min(request.get("n") or 1, _MOST_CHOICES)
+    prompt = sum(len(_words(text)) for text in texts)
     usage = {
         "prompt_tokens": prompt,
         "completion_tokens": len(said) * count,
@@ -76,6 +76,18 @@ def _events(
     if usage is not None:
         yield encode_event(encode({**chunk, "choices": [], "usage": usage}))
     yield DONE
+
+
+def _words(text: str) -> list[str]:
+    """The words, each with the white space before it and the last with that behind it."""
+    # The expression would try each place of a text that is nothing but white space.
+    return [] if text.isspace() else _WORD.findall(text)
+
+
+def _limit(request: dict[str, Any]) -> int | None:
+    """How many words may be said; None for all."""
+    limit = request.get("max_completion_tokens") or request.get("max_tokens")
+    return limit if isinstance(limit, int) and limit > 0 else None
 
 
 def _text(message: dict[str, Any]) -> str:
