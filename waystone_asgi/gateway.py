@@ -231,7 +231,9 @@ class Gateway:
         except CallerLeft:
             raise
         except Exception:
+            status = record.status if call.reply.started else InternalError.status
             record.failed(InternalError("The gateway failed."))
+            record.status = status
             raise
         finally:
             finished = record.close()
@@ -259,6 +261,7 @@ class Gateway:
                 answer = parse_response(await read_all(response, MAX_ANSWER_BYTES))
                 record.answered(answer, len(body))
                 reply.upstream_seconds = attempt.elapsed
+                record.status = 200
                 await reply.json(200, answer.body)
                 record.succeeded()
             else:
