@@ -6,6 +6,7 @@ In: keyword arguments or a table of the file. Out: a `Provider` that is complete
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 from urllib.parse import quote, urlsplit
@@ -15,6 +16,7 @@ from ..records import Endpoint, Secret
 from .presets import PRESETS, Preset
 
 _SHORTEST_SECRET = 8
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110, section 5.6.2
 _PORTS = {"http": 80, "https": 443, "echo": 0}
 
 
@@ -156,7 +158,7 @@ class Provider:
             headers[self.preset.auth] = f"Bearer {key}" if bearer else key
         headers.update((name.lower(), value) for name, value in extra.items())
         for name, value in headers.items():
-            if not (name.isascii() and value.isascii() and value.isprintable()) or not name:
+            if not (_TOKEN.fullmatch(name) and value.isascii() and value.isprintable()):
                 raise ConfigurationError(
                     f"providers.{self.name}: the header {name!r} or the key has characters "
                     "that HTTP headers cannot carry."
