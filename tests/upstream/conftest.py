@@ -14,11 +14,12 @@ from waystone_asgi.types import Upstream
 from waystone_asgi.upstream.asyncio import AsyncioUpstream
 from waystone_asgi.upstream.httpx import HTTPXUpstream
 
+Backend: TypeAlias = tuple[str, dict[str, Any]]
 Build: TypeAlias = Callable[..., Upstream]
 
-ASYNCIO = ("asyncio", {"use_uvloop": False})
-UVLOOP = ("asyncio", {"use_uvloop": True})
-TRIO = ("trio", {})
+ASYNCIO: Backend = ("asyncio", {"use_uvloop": False})
+UVLOOP: Backend = ("asyncio", {"use_uvloop": True})
+TRIO: Backend = ("trio", {})
 
 
 @pytest.fixture(
@@ -30,22 +31,22 @@ TRIO = ("trio", {})
         pytest.param(("httpx", TRIO), id="httpx-trio"),
     ]
 )
-def combination(request: pytest.FixtureRequest) -> tuple[str, tuple[str, dict[str, Any]]]:
+def combination(request: pytest.FixtureRequest) -> tuple[str, Backend]:
     """A transport, and an event loop that it runs on."""
-    pair: tuple[str, tuple[str, dict[str, Any]]] = request.param
+    pair: tuple[str, Backend] = request.param
     return pair
 
 
 @pytest.fixture
 def anyio_backend(
-    combination: tuple[str, tuple[str, dict[str, Any]]],
-) -> tuple[str, dict[str, Any]]:
+    combination: tuple[str, Backend],
+) -> Backend:
     """The event loop of this test."""
     return combination[1]
 
 
 @pytest.fixture
-def transport(combination: tuple[str, tuple[str, dict[str, Any]]]) -> str:
+def transport(combination: tuple[str, Backend]) -> str:
     """The name of the transport of this test: `asyncio` or `httpx`."""
     return combination[0]
 

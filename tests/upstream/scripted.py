@@ -158,6 +158,15 @@ def until(event: threading.Event) -> Step:
     return step
 
 
+def tell(event: threading.Event) -> Step:
+    """Step: let the test know."""
+
+    def step(peer: Peer) -> None:
+        event.set()
+
+    return step
+
+
 def raw(data: bytes) -> Step:
     """Step: send below TLS."""
 
@@ -237,7 +246,10 @@ class Provider:
     def _serve(self, peer: Peer, script: Script) -> None:
         with contextlib.suppress(OSError):
             if self.tls is not None:
-                peer.sock = self.tls.wrap_socket(peer.sock, server_side=True)
+                peer.sock = self.tls.wrap_socket(
+                    peer.sock, server_side=True, do_handshake_on_connect=False
+                )
+                peer.sock.do_handshake()
             for step in script:
                 if isinstance(step, bytes):
                     peer.sock.sendall(step)

@@ -118,7 +118,7 @@ GOOD = [
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case.id)
 async def test_good_answer(case: Good, upstream: Upstream) -> None:
     """The answer comes out whole, and the next request is not harmed by it."""
-    more = [request, answer(b"in order"), hold] if case.reused else []
+    more: Script = [request, answer(b"in order"), hold] if case.reused else []
     with Provider([[request, *case.script, *more]]) as provider:
         sent = post(endpoint(provider))
         assert await exchange(upstream, sent) == (case.status, case.body)

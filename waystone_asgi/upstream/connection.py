@@ -9,9 +9,11 @@ body, and its callbacks must not raise.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, cast
 
 from ..exceptions import UpstreamError, UpstreamTimeoutError
+from .alarm import NEVER, Alarm
 from .answer import AsyncioResponse
 from .framing import ends_with_connection
 from .parser import AnswerParser
@@ -28,19 +30,17 @@ MAX_HEAD = 65536
 
 _COPY_UP_TO = 65536
 _PIECE_COST = 64  # of the objects around a piece, however small it is
-_NEVER = float("inf")
 
 
 class Connection(AnswerParser, asyncio.BufferedProtocol):
     """A socket to one `Site`, and the exchange that is going on over it, if any."""
 
     __slots__ = (
+        "_alarm",
         "_barren",
         "_pool",
         "_reading_paused",
         "_request",
-        "_timer",
-        "_timer_at",
         "_total",
         "_transport",
         "_unread",
@@ -48,7 +48,6 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         "_used",
         "_writing_paused",
         "closed",
-        "deadline",
         "site",
     )
 
@@ -59,14 +58,18 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         super().__init__()
         self.site = site
         self.closed = False
-        self.deadline = _NEVER
         self._pool = pool
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = self._total = _NEVER
+        self._alarm = Alarm(pool.loop, self._ring)
+        self._total = NEVER
         self._reading_paused = self._writing_paused = self._used = False
         self._barren = self._unread = self._unsent = 0
 
     # For the pool, the sender and the reader of the answer
+
+    @property
+    def deadline(self) -> float:
+        """When the connection closes, while it is idle."""
+        return self._alarm.deadline
 
     @property
     def usable(self) -> bool:
@@ -83,7 +86,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         self._barren = self._unread = 0
         self._request = request
         self._total = total
-        self._expire_at(now + request.timeouts.first_byte)
+        self._alarm.set(min(now + request.timeouts.first_byte, total))
         body = request.body
         length = len(body)
         if length <= _COPY_UP_TO:
@@ -97,7 +100,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         """A future that is done when the answer has gone on, or cannot."""
         loop = self._pool.loop
         waiter = response.waiter = loop.create_future()
-        self._expire_at(loop.time() + self._request.timeouts.idle)
+        self._alarm.set(min(loop.time() + self._request.timeouts.idle, self._total))
         return waiter
 
     def resume(self) -> None:
@@ -126,8 +129,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         self._response = None
         if not self.closed:
             self.closed = True
-            if self._timer is not None:
-                self._timer.cancel()
+            self._alarm.cancel()
             self._pool.forget(self)
             self._transport.abort()
 
@@ -174,7 +176,12 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         """The provider sends no more: the end of a body without a length, else a failure."""
         response = self._response
-        if response is not None and response.status and ends_with_connection(response.headers):
+        if (
+            response is not None
+            and response.status
+            and ends_with_connection(response.headers)
+            and _ended_in_order(self._transport)
+        ):
             self._settle(response, reuse=False)
             _wake(response)
         else:
@@ -191,13 +198,13 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         self._writing_paused = True
         if self._response is not None:
             self._unsent = self._transport.get_write_buffer_size()
-            self._expire_at(self._pool.loop.time() + self._request.timeouts.idle)
+            self._allow(self._request.timeouts.idle)
 
     def resume_writing(self) -> None:
         """The request is as good as sent: the time to the first byte starts."""
         self._writing_paused = False
         if self._response is not None and not self._response.status:
-            self._expire_at(self._pool.loop.time() + self._request.timeouts.first_byte)
+            self._allow(self._request.timeouts.first_byte)
 
     # The end of an exchange
 
@@ -208,8 +215,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
             self.abort()
             return
         self._used = True
-        self._total = _NEVER
-        self._expire_at(self._pool.loop.time() + self._pool.keep_alive)
+        self._alarm.set(self._pool.loop.time() + self._pool.keep_alive)
         if response.inflater is None:
             self._pool.release(self)
         else:
@@ -226,42 +232,29 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         else:
             self.fail(UpstreamError("The provider closed the connection without an answer."))
 
-    # Time: one timer, set again only when it has fired or would fire too late
-
-    def _expire_at(self, deadline: float) -> None:
-        if deadline > self._total:
-            deadline = self._total
-        self.deadline = deadline
-        if deadline < self._timer_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_at = deadline
-            self._timer = self._pool.loop.call_at(deadline, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._timer_at = _NEVER
-        now = self._pool.loop.time()
-        if now < self.deadline:
-            self._expire_at(self.deadline)
-            return
+    def _ring(self) -> None:
         response = self._response
         if response is None:
             self.abort()  # It has been idle for long enough.
-        elif now >= self._total:
-            self._expire("total", self._request.timeouts.total)
+            return
+        timeouts = self._request.timeouts
+        if self._pool.loop.time() >= self._total:
+            self._expire("total", timeouts.total)
         elif response.status:
             if response.waiter.done():
-                self._expire_at(self._total)  # The reader is slow, not the provider.
+                self._alarm.set(self._total)  # The reader is slow, not the provider.
             else:
-                self._expire("idle", self._request.timeouts.idle)
+                self._expire("idle", timeouts.idle)
         elif not self._writing_paused:
-            self._expire("first byte", self._request.timeouts.first_byte)
+            self._expire("first byte", timeouts.first_byte)
         elif (unsent := self._transport.get_write_buffer_size()) < self._unsent:
             self._unsent = unsent
-            self._expire_at(now + self._request.timeouts.idle)
+            self._allow(timeouts.idle)
         else:
-            self._expire("write", self._request.timeouts.idle)
+            self._expire("write", timeouts.idle)
+
+    def _allow(self, seconds: float) -> None:
+        self._alarm.set(min(self._pool.loop.time() + seconds, self._total))
 
     def _expire(self, timer: str, seconds: float) -> None:
         self.fail(
@@ -272,3 +265,15 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
 def _wake(response: AsyncioResponse) -> None:
     if not response.waiter.done():
         response.waiter.set_result(None)
+
+
+def _ended_in_order(transport: asyncio.Transport) -> bool:
+    """Whether the provider closed as it should: over TLS an alert tells that nobody cut it short.
+
+    RFC 9112, section 9.8. uvloop tells by itself; asyncio calls any end of the stream an end.
+    """
+    tls = transport.get_extra_info("ssl_object")
+    try:
+        return tls is None or not tls.read(1)
+    except ssl.SSLError as error:
+        return isinstance(error, ssl.SSLZeroReturnError)

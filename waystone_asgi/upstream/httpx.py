@@ -51,8 +51,7 @@ class HTTPXUpstream:
         )
         try:
             with anyio.fail_after(seconds):
-                outgoing = self._outgoing(request)
-                response = await self._transport.handle_async_request(outgoing)
+                response = await self._exchange(request)
         except httpx.PoolTimeout:
             raise _late("pool", timeouts.connect) from None
         except httpx.TimeoutException:
@@ -75,7 +74,23 @@ class HTTPXUpstream:
         """See `types.Upstream`."""
         await self._transport.aclose()
 
-    def _outgoing(self, request: UpstreamRequest) -> Any:
+    async def _exchange(self, request: UpstreamRequest) -> Any:
+        opened: list[Any] = []
+
+        async def trace(event: str, info: dict[str, Any]) -> None:
+            if event == "connection.connect_tcp.complete":
+                opened.append(info["return_value"])
+
+        outgoing = self._outgoing(request, trace)
+        try:
+            return await self._transport.handle_async_request(outgoing)
+        except BaseException:
+            # httpcore forgets a socket whose TLS handshake is cancelled.
+            for stream in opened:
+                await _close(stream)
+            raise
+
+    def _outgoing(self, request: UpstreamRequest, trace: Any) -> Any:
         endpoint, connect = request.endpoint, request.timeouts.connect
         check_endpoint(endpoint)
         url = self._httpx.URL(
@@ -90,7 +105,7 @@ class HTTPXUpstream:
             url,
             headers=endpoint.headers,
             content=request.body,
-            extensions={"timeout": {"connect": connect, "pool": connect}},
+            extensions={"timeout": {"connect": connect, "pool": connect}, "trace": trace},
         )
 
 
@@ -137,7 +152,7 @@ class HTTPXResponse:
             raise
         if not data:
             self._ended = True
-            if self._h11 is not None and self._h11.trailing_data[0]:
+            if self._h11 is not None and any(self._h11.trailing_data):
                 self._h11.send_failed()
             await _close(self._response)
         return data
@@ -169,9 +184,9 @@ class HTTPXResponse:
             raise UpstreamError(f"The answer broke off ({type(error).__name__}).") from None
 
 
-async def _close(response: Any) -> None:
+async def _close(resource: Any) -> None:
     with anyio.move_on_after(1, shield=True):
-        await response.aclose()
+        await resource.aclose()
 
 
 def _h11_of(response: Any) -> Any:

@@ -8,6 +8,7 @@ credentials never share a connection. It knows nothing of HTTP.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from weakref import WeakValueDictionary
@@ -164,13 +165,7 @@ class Pool:
     async def _connect(self, site: Site, deadline: float, seconds: float) -> Connection:
         try:
             async with asyncio.timeout_at(deadline):
-                _, connection = await self.loop.create_connection(
-                    lambda: Connection(self, site),
-                    site.host,
-                    site.port,
-                    ssl=site.tls,
-                    server_hostname=site.host if site.tls else None,
-                )
+                connection = await self._dial(site, deadline)
         except TimeoutError:
             raise UpstreamTimeoutError(
                 f"No connection to the provider within {seconds:g} seconds (connect)."
@@ -183,3 +178,24 @@ class Pool:
         if connection.closed:
             raise UpstreamError("The provider closed the connection without an answer.")
         return connection
+
+    async def _dial(self, site: Site, deadline: float) -> Connection:
+        """Try the addresses of the host in turn; each has its share of the time that is left."""
+        found = await self.loop.getaddrinfo(site.host, site.port, type=socket.SOCK_STREAM)
+        addresses = [str(address[4][0]) for address in found]
+        while True:
+            address = addresses.pop(0)
+            now = self.loop.time()
+            try:
+                async with asyncio.timeout_at(now + (deadline - now) / (len(addresses) + 1)):
+                    _, connection = await self.loop.create_connection(
+                        lambda: Connection(self, site),
+                        address,
+                        site.port,
+                        ssl=site.tls,
+                        server_hostname=site.host if site.tls else None,
+                    )
+                    return connection
+            except OSError:
+                if not addresses:
+                    raise
