@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pytest
 
 from waystone_asgi.calls import Call, Table, accept
@@ -91,3 +92,28 @@ def test_a_call_shows_the_connection_to_the_hosts_hooks() -> None:
     assert isinstance(call.connection, HTTPConnection)
     assert call.connection.headers["x-tenant"] == "acme"
     assert call.head.request_id == "abc"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("ended", [False, True])
+async def test_nobody_leaves_while_the_last_message_is_sent(ended: bool) -> None:
+    messages: list[Message] = [{"type": "http.disconnect"}, {"type": "http.request"}]
+    seen: list[Message] = []
+
+    async def receive() -> Message:
+        return messages.pop()
+
+    async def send(message: Message) -> None:
+        # As hypercorn does, when it closes the connection after the answer.
+        if message["type"] == "http.response.body":
+            with anyio.move_on_after(0.01):
+                seen.append(await call.receive())
+
+    call = Call(http_scope("/chat"), receive, send)
+    seen.append(await call.receive())
+    if ended:
+        await call.reply.json(200, b"{}")
+    else:
+        await call.reply.write(b"data: 1\n\n")
+    gone = [] if ended else [{"type": "http.disconnect"}]
+    assert seen == [{"type": "http.request"}, *gone]

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
+import anyio
+
 from .exceptions import MethodNotAllowedError, NotFoundError
 from .requests import Head, route_path
 from .responses import Reply
-from .types import HTTPConnection, Receive, Scope, Send
+from .types import HTTPConnection, Message, Receive, Scope, Send
 
 Handler: TypeAlias = Callable[["Call"], Awaitable[None]]
 Table: TypeAlias = Mapping[str, Mapping[str, Handler]]
@@ -23,11 +25,11 @@ class Call:
     table.
     """
 
-    __slots__ = ("argument", "head", "receive", "reply", "scope")
+    __slots__ = ("_receive", "argument", "head", "reply", "scope")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
-        self.receive = receive
+        self._receive = receive
         self.head = Head(scope)
         self.reply = Reply(send, self.head.request_id)
         self.argument = ""
@@ -36,6 +38,16 @@ class Call:
     def connection(self) -> HTTPConnection:
         """The connection as the host's hooks see it."""
         return HTTPConnection(self.scope)
+
+    async def receive(self) -> Message:
+        """The next message; from the last one of the answer on, nobody leaves any more.
+
+        hypercorn says so while it closes the connection, before its `send` returns.
+        """
+        message = await self._receive()
+        if self.reply.ended and message["type"] == "http.disconnect":
+            await anyio.sleep_forever()
+        return message
 
 
 def accept(call: Call, table: Table) -> Handler:

@@ -32,16 +32,18 @@ Headers = Iterable[tuple[bytes, bytes]]
 class Reply:
     """The answer to one request, begun at `started_at` (monotonic seconds).
 
-    `started` is true once a status has been sent. `upstream_seconds` is how long the provider took,
-    once that is known. What sends raises `CallerLeft` where the server says so; most say nothing.
+    `started` is true once a status has been sent, `ended` once the last message is on its way.
+    `upstream_seconds` is how long the provider took, once that is known. What sends raises
+    `CallerLeft` where the server says so; most say nothing.
     """
 
-    __slots__ = ("_headers", "_send_message", "started", "started_at", "upstream_seconds")
+    __slots__ = ("_headers", "_send_message", "ended", "started", "started_at", "upstream_seconds")
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send_message = send
         self._headers: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
         self.started = False
+        self.ended = False
         self.started_at = monotonic()
         self.upstream_seconds: float | None = None
 
@@ -53,7 +55,7 @@ class Reply:
         """The whole answer, as JSON."""
         length = (b"content-length", b"%d" % len(body))
         await self._start(status, [_JSON, length, *self._headers])
-        await self._send({"type": "http.response.body", "body": body})
+        await self._end(body)
 
     async def error(self, error: GatewayError) -> None:
         """The whole answer, as an error object with the error's own headers; never raises."""
@@ -71,13 +73,17 @@ class Reply:
 
     async def end_stream(self, data: bytes = b"") -> None:
         """The last events and the end."""
-        await self._send({"type": "http.response.body", "body": data})
+        await self._end(data)
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.started = True
         if self.upstream_seconds is not None:
             headers.append((b"server-timing", self._timing(self.upstream_seconds)))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _end(self, body: bytes) -> None:
+        self.ended = True
+        await self._send({"type": "http.response.body", "body": body})
 
     async def _send(self, message: Message) -> None:
         try:
