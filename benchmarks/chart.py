@@ -156,9 +156,7 @@ def _summary(reports: dict[str, Report]) -> list[Row]:
                 rows[name][shown] = row.get(column)
     columns = {column: None for row in rows.values() for column in row}
     order = ["", *(shown for *_, shown in wanted if shown in columns)]
-    return [
-        {column: row.get(column) for column in order} for row in rows.values() if len(row) > 1
-    ]
+    return [{column: row.get(column) for column in order} for row in rows.values() if len(row) > 1]
 
 
 def _panel(

@@ -83,11 +83,14 @@ def _check_stream(server: Server, model: str, events: int) -> list[str]:
         raise ValueError(f"{model}: status {status}: {body[:300]!r}")
     lines = [line[6:] for line in body.decode().split("\n") if line.startswith("data: ")]
     chunks = [json.loads(line) for line in lines if line != "[DONE]"]
-    text = "".join(
-        choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]
-    )
+    choices = [choice for chunk in chunks for choice in chunk.get("choices") or ()]
+    text = "".join(choice["delta"].get("content") or "" for choice in choices)
     usage = [chunk["usage"] for chunk in chunks if chunk.get("usage")]
-    wanted = {"text": " word" * events, "total tokens": 119, "done": True}
+    wanted = {
+        "text": "".join(payloads.WORDS[n % len(payloads.WORDS)] for n in range(events)),
+        "total tokens": 119,
+        "done": True,
+    }
     got = {
         "text": text,
         "total tokens": usage[-1]["total_tokens"] if usage else None,

@@ -194,6 +194,7 @@ CONTENDERS = (
     variant("ours", "everything on, the asyncio transport"),
     variant("ours-httpx", "everything on, the httpx transport", upstream="httpx"),
     variant("ours-unmounted", "everything on, served without Starlette around it", mounted=False),
+    variant("ours-no-ledger", "everything else on, and no ledger", ledger=None),
     Contender(
         "litellm",
         "LiteLLM proxy, one worker, a master key, no database",

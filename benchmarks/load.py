@@ -130,8 +130,25 @@ class Caller(asyncio.Protocol):
 class Crowd:
     """Callers whose connections are open."""
 
-    def __init__(self, callers: Sequence[Caller]) -> None:
-        self._callers = callers
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._callers: list[Caller] = []
+
+    async def grow(self, size: int) -> None:
+        """Open connections until there are `size`, in place of those that the server has closed."""
+        loop = asyncio.get_running_loop()
+        outcome = Outcome()
+        self._callers = [c for c in self._callers if not c.transport.is_closing()]
+        while len(self._callers) < size:
+            _, caller = await loop.create_connection(lambda: Caller(outcome), *self._address)
+            self._callers.append(caller)
+
+    def leave(self) -> None:
+        """Close all connections."""
+        for caller in self._callers:
+            caller.finished = _nothing
+            caller.busy = False
+            caller.transport.abort()
 
     def events(self) -> int:
         """Events that have arrived so far in the streams that are open."""
@@ -143,7 +160,7 @@ class Crowd:
         """Each caller sends one request after the other, the last within `seconds`, and at least
         one.
         """
-        outcome, done = self._begin()
+        outcome, done = await self._begin()
         left = len(self._callers)
         following = cycle(requests)
 
@@ -166,7 +183,7 @@ class Crowd:
 
     async def open_loop(self, requests: Sequence[bytes], *, rate: float, seconds: float) -> Outcome:
         """`rate` requests a second, evenly spaced, whether or not there are answers."""
-        outcome, done = self._begin()
+        outcome, done = await self._begin()
         idle = list(self._callers)
         alive = len(idle)
         waiting: deque[float] = deque()
@@ -201,7 +218,8 @@ class Crowd:
         with _Awake(turn):
             return await _ended(outcome, done, started, seconds)
 
-    def _begin(self) -> tuple[Outcome, asyncio.Future[None]]:
+    async def _begin(self) -> tuple[Outcome, asyncio.Future[None]]:
+        await self.grow(len(self._callers))
         outcome = Outcome()
         for caller in self._callers:
             caller.outcome = outcome
@@ -237,25 +255,17 @@ class _Awake:
 @asynccontextmanager
 async def crowd(address: Address, size: int, warm_up: Sequence[bytes]) -> AsyncIterator[Crowd]:
     """`size` callers with open connections, each of which has had one answer."""
-    loop = asyncio.get_running_loop()
-    outcome = Outcome()
-    callers: list[Caller] = []
+    there = Crowd(address)
     gc.disable()
     try:
-        for _ in range(size):
-            _, caller = await loop.create_connection(lambda: Caller(outcome), *address)
-            callers.append(caller)
-        crowd = Crowd(callers)
+        await there.grow(size)
         if warm_up:
-            await crowd.closed_loop(warm_up)
-        yield crowd
+            await there.closed_loop(warm_up)
+        yield there
     finally:
         gc.enable()
         gc.collect()
-        for caller in callers:
-            caller.finished = _nothing
-            caller.busy = False
-            caller.transport.abort()
+        there.leave()
         await asyncio.sleep(0)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 ANSWER_BYTES = 780
 EVENT_BYTES = 330
+WORDS = (" one", " two", " six")
 EXTRA_EVENTS = 3
 """Events after the counted ones: the finish reason, the usage, and `[DONE]`."""
 
@@ -71,9 +72,13 @@ _USAGE = {
 }
 
 
-def event(size: int = EVENT_BYTES) -> bytes:
-    """One event of a stream in OpenAI's form, of `size` bytes, filled up as OpenAI fills it up."""
-    choices = [{"index": 0, "delta": {"content": " word"}, "logprobs": None, "finish_reason": None}]
+def event(number: int, size: int = EVENT_BYTES) -> bytes:
+    """An event of a stream in OpenAI's form, of `size` bytes, filled up as OpenAI fills it up.
+
+    Neighbours differ: LiteLLM breaks off a stream that repeats itself.
+    """
+    delta = {"content": WORDS[number % len(WORDS)]}
+    choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}]
     empty = len(_chunk(choices, None, ""))
     return _chunk(choices, None, "x" * max(0, size - empty))
 

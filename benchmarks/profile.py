@@ -54,8 +54,7 @@ def main() -> None:
 
 async def _run(options: ProfileOptions, report: Report) -> None:
     parts = [
-        *chosen("direct,floor,ours,ours-unmounted"),
-        variant("ours-no-ledger", "without a ledger", ledger=None),
+        *chosen("direct,floor,ours,ours-unmounted,ours-no-ledger"),
         variant("ours-neither", "without both", ledger=None, mounted=False),
     ]
     model = _STREAM if options.stream else "json"

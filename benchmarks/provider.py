@@ -138,26 +138,22 @@ def _slow(milliseconds: int) -> Script:
 
 
 def _stream(events: int, milliseconds: int) -> Script:
-    event = _as_chunk(payloads.event())
-    first = _STREAM_HEAD + event
-    end = b"".join(map(_as_chunk, payloads.last_events())) + _LAST_CHUNK
+    chunks = _chunks(events)
+    chunks[0] = _STREAM_HEAD + chunks[0]
     interval = milliseconds / 1000
 
     def script(exchange: Exchange) -> None:
         loop = asyncio.get_running_loop()
-        exchange.transport.write(first)
-        number = exchange.next_stream()
+        exchange.transport.write(chunks[0])
         # 32 phases, in an order that puts neighbours apart.
-        started = loop.time() + interval * (number * 13 % 32) / 32
+        started = loop.time() + interval * (exchange.next_stream() * 13 % 32) / 32
 
         def tick(count: int) -> None:
             if not exchange.open:
                 return
+            exchange.transport.write(chunks[count])
             if count < events:
-                exchange.transport.write(event)
                 loop.call_at(started + count * interval, tick, count + 1)
-            else:
-                exchange.transport.write(end)
 
         loop.call_at(started, tick, 1)
 
@@ -165,20 +161,24 @@ def _stream(events: int, milliseconds: int) -> Script:
 
 
 def _burst(events: int) -> Script:
-    chunks = [_as_chunk(payloads.event())] * events
-    chunks += map(_as_chunk, payloads.last_events())
-    whole = _STREAM_HEAD + b"".join(chunks) + _LAST_CHUNK
+    whole = _STREAM_HEAD + b"".join(_chunks(events))
     return lambda exchange: exchange.transport.write(whole)
 
 
 def _cut(events: int) -> Script:
-    part = _STREAM_HEAD + _as_chunk(payloads.event()) * events
+    part = _STREAM_HEAD + b"".join(_chunks(events)[:events])
 
     def script(exchange: Exchange) -> None:
         exchange.transport.write(part)
         exchange.transport.close()
 
     return script
+
+
+def _chunks(events: int) -> list[bytes]:
+    """The chunks of a stream: one an event, and all that follows in the last one."""
+    chunks = [_as_chunk(payloads.event(number)) for number in range(events)]
+    return [*chunks, b"".join(map(_as_chunk, payloads.last_events())) + _LAST_CHUNK]
 
 
 def _fail(data: bytes) -> Script:

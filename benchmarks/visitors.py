@@ -146,7 +146,7 @@ async def _whole(line: Line, server: Server) -> Visit:
 async def _whole_stream(line: Line, server: Server) -> Visit:
     await line.send(_request(server, _PATIENT, stream=True))
     status, body = await line.answer()
-    whole = body.count(b'" word"') == 20 and body.endswith(b"data: [DONE]\n\n")
+    whole = body.count(b'"content":" ') == 20 and body.endswith(b"data: [DONE]\n\n")
     return _visit("waits for a stream", status, status == 200 and whole)
 
 
