@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 
 from waystone_asgi import BearerKeys, Gateway, MemorySink, Provider, UsageRecord
+from waystone_asgi.types import Upstream
 from waystone_asgi.upstream.httpx import HTTPXUpstream
 
 from ..asgi import Answer, request
@@ -23,19 +25,30 @@ ABANDONED = "ignore:Async generator .* was garbage collected:ResourceWarning"
 # Loading the system's certificates takes longer than a whole replay, and nothing here uses them.
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
+Transport = Callable[[], Upstream | None]
+
+
+def httpx_transport() -> Upstream:
+    """What a gateway uses by itself, but for the certificates."""
+    return HTTPXUpstream(httpx.AsyncHTTPTransport(verify=_NO_CERTIFICATES))
+
 
 class Replay:
-    """A gateway whose only provider, named like its type, plays one exchange back."""
+    """A gateway whose only provider, named like its type, plays one exchange back.
 
-    def __init__(self, exchange: Exchange, player: Player, cut: str) -> None:
-        self.exchange = exchange
+    `transport` makes what carries the request; one that makes None leaves that to the gateway.
+    """
+
+    def __init__(
+        self, exchange: Exchange, player: Player, cut: str, transport: Transport = httpx_transport
+    ) -> None:
         self.sink = MemorySink()
-        self.upstream = HTTPXUpstream(httpx.AsyncHTTPTransport(verify=_NO_CERTIFICATES))
+        self._upstream = transport()
         self._player = player
         self._gateway = Gateway(
             providers=[provider(exchange, player.url, cut)],
             authenticate=BearerKeys(["wk_test"]),
-            upstream=self.upstream,
+            upstream=self._upstream,
             sinks=[self.sink],
         )
 
@@ -46,7 +59,8 @@ class Replay:
             async with self._gateway.running():
                 return await request(self._gateway, "/v1/chat/completions", body)
         finally:
-            await self.upstream.aclose()
+            if self._upstream is not None:
+                await self._upstream.aclose()
 
     @property
     def record(self) -> UsageRecord:

@@ -23,10 +23,10 @@ from .gateway import asking
 from .readings import read_stream
 
 STREAMS = cases(lambda exchange: bool(exchange.events))
-SHORT = 6000
+SHORT = 4000
 """Streams of at most this many bytes are cut in two at every byte."""
 
-AROUND = 4
+AROUND = 3
 """Longer ones are cut in two this near to the end of each event, and everywhere in one event."""
 
 
