@@ -647,6 +647,46 @@ async def test_a_gateway_that_closes_waits_for_a_while_only(stream: bool) -> Non
     assert answer.closed == 1
 
 
+BACKENDS = [
+    pytest.param("asyncio", {"use_uvloop": False}, id="asyncio"),
+    pytest.param("asyncio", {"use_uvloop": True}, id="uvloop"),
+    pytest.param("trio", {}, id="trio"),
+]
+
+
+class Halting(MemorySink):
+    """Takes its first batch slowly, so that the event loop ends meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = anyio.Event()
+
+    async def emit(self, records: Sequence[UsageRecord]) -> None:
+        if not self.begun.is_set():
+            self.begun.set()
+            await anyio.sleep(0.05)
+        await super().emit(records)
+
+
+@pytest.mark.parametrize(("backend", "options"), BACKENDS)
+@pytest.mark.parametrize("halfway", [False, True])
+def test_a_gateway_that_nobody_closes_ends_with_its_event_loop(
+    backend: str, options: dict[str, Any], halfway: bool
+) -> None:
+    sinks: list[Halting] = []
+
+    async def main() -> None:
+        sinks.append(Halting())
+        gateway, _ = plain(FakeProvider(completion("Hi")), sinks=sinks)
+        await chat(gateway)
+        if halfway:
+            await sinks[0].begun.wait()
+            await chat(gateway)
+
+    anyio.run(main, backend=backend, backend_options=options)
+    assert [record.outcome for record in sinks[0].records] == ["ok"] * (2 if halfway else 1)
+
+
 # Sinks.
 
 

@@ -420,3 +420,17 @@ def test_strings_in_arrays_become_text_parts(messages: str, sent: str | None) ->
 
 def test_a_document_is_looked_at_to_its_end() -> None:
     assert decode_document(b'{"a":[1,"x"]}') == {"a": [1, "x"]}
+
+
+def test_nothing_shows_what_was_said() -> None:
+    content = [CANARY, {"type": "text", "text": CANARY}]
+    request = decode(
+        messages=[
+            {"role": "user", "content": content, "name": CANARY},
+            {"role": "tool", "content": content, "tool_call_id": CANARY},
+        ]
+    )
+    view = request.view
+    for value in (request, view, *view.messages, view.messages[1].content[1]):
+        assert CANARY not in repr(value)
+        assert CANARY not in repr(getattr(value, "__rich_repr__", list)())
