@@ -265,6 +265,32 @@ def test_an_error_is_taken_and_not_relayed(
     assert stream.finish() == b""
 
 
+@pytest.mark.parametrize(
+    ("document", "status", "message"),
+    [
+        (b'{"error":{"message":"no","code":400}}', 400, "no"),
+        (b'{\n  "error": {\n    "message": "no",\n    "code": 429\n  }\n}\n', 429, "no"),
+        (b'{"choices":[]}', 502, "The provider's answer is not a chat completion."),
+        (b"{", 502, "The provider's answer is not a chat completion."),
+    ],
+)
+def test_a_document_in_place_of_a_stream_is_an_error(
+    document: bytes, status: int, message: str
+) -> None:
+    stream = decoder()
+    assert relayed(stream, b"", document[:20], document[20:]) == b""
+    assert stream.error is not None
+    assert (stream.error.status, stream.error.message) == (status, message)
+    assert (stream.started, stream.complete) == (False, False)
+
+
+@pytest.mark.parametrize("rest", [b"", b"\n", b"<html>", b"data", b": wait"])
+def test_what_else_stands_in_place_of_a_stream_is_nothing(rest: bytes) -> None:
+    stream = decoder()
+    assert relayed(stream, rest) == b""
+    assert (stream.started, stream.complete, stream.error) == (False, False, None)
+
+
 def test_the_first_error_counts() -> None:
     stream = decoder()
     refused = event({"error": {"message": "first", "code": 400}, "choices": [{"error": {"a": 1}}]})

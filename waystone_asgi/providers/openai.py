@@ -20,6 +20,7 @@ from .presets import Preset
 _ANY = msgspec.json.Decoder()
 _NULL = msgspec.Raw(b"null")
 _TYPES = {429: "rate_limit_error", 402: "insufficient_quota"}
+_NOT_A_COMPLETION = "The provider's answer is not a chat completion."
 _NOTHING = (b"null", b"false", b"{}")
 _STATUSES = ("status", "status_code", "code")
 
@@ -83,7 +84,7 @@ def parse_response(body: bytes) -> Answer:
     try:
         answer = COMPLETION.decode(body)
         if not answer.choices:
-            raise parse_error(200, body) if _error_object(body) else _not_a_completion()
+            raise parse_refusal(body)
         created = answer.created if answer.created != _NULL else b"0"
         pieces: list[bytes] = []
         reasons: list[str] = []
@@ -98,7 +99,7 @@ def parse_response(body: bytes) -> Answer:
                 reasons.append(reason)
         pieces.append(body[end:])
     except MALFORMED:
-        raise _not_a_completion() from None
+        raise UpstreamError(_NOT_A_COMPLETION) from None
     return Answer(
         body=b"".join(pieces),
         usage=parse_usage(answer.usage),
@@ -109,8 +110,9 @@ def parse_response(body: bytes) -> Answer:
     )
 
 
-def _not_a_completion() -> UpstreamError:
-    return UpstreamError("The provider's answer is not a chat completion.")
+def parse_refusal(body: bytes) -> GatewayError:
+    """What a document under status 200 is, when it is no answer of the kind that was asked for."""
+    return parse_error(200, body) if _error_object(body) else UpstreamError(_NOT_A_COMPLETION)
 
 
 def _complete(choice: bytes, created: Buffer) -> tuple[bytes, object]:

@@ -11,7 +11,7 @@ from ..records import Usage
 from ..sse import DONE, EventSplitter, EventTooLongError, event_data
 from ..wire.chat import CHUNK, ChatCompletionChunk, ChatCompletionRequest
 from ..wire.members import MALFORMED, encode
-from .openai import parse_error, parse_usage
+from .openai import parse_error, parse_refusal, parse_usage
 
 
 class StreamDecoder:
@@ -65,6 +65,8 @@ class StreamDecoder:
     def finish(self) -> bytes:
         """What is still to relay when the provider has closed, with `[DONE]` if complete."""
         rest = self._splitter.flush() + b"\n\n"
+        if not self.started and rest.startswith(b"{"):
+            self._fail(parse_refusal(rest))
         relayed = rest if event_data(rest) is not None and self._relays(rest) else b""
         if not self.done and self.complete:
             self.done = True
