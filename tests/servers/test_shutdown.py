@@ -102,7 +102,8 @@ def kill(served: Served, ledger: Ledger, after: int) -> float:
     def go_on() -> None:
         with suppress(OSError, AssertionError):
             while True:
-                answered[complete(served)] = time.monotonic()
+                request_id = complete(served)
+                answered[request_id] = time.monotonic()
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(go_on)
