@@ -12,7 +12,16 @@ from pathlib import Path
 
 from .processes import ROOT
 
-COMMANDS = ("overhead", "stream", "bodies", "scale", "startup", "profile", "soak")
+COMMANDS = {
+    "overhead": ["overhead"],
+    "stream": ["stream"],
+    "bodies": ["bodies"],
+    "scale": ["scale"],
+    "startup": ["startup"],
+    "profile": ["profile"],
+    "profile-stream": ["profile", "--stream"],
+    "soak": ["soak"],
+}
 
 
 def main() -> None:
@@ -22,9 +31,9 @@ def main() -> None:
     made.add_argument("--to", type=Path, default=ROOT / "benchmarks" / "results", metavar="DIR")
     options = made.parse_args()
     results: list[Path] = []
-    for name in COMMANDS:
+    for name, (module, *more) in COMMANDS.items():
         path = options.to.resolve() / f"{name}.json"
-        argv = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(path)]
+        argv = [sys.executable, "-m", f"benchmarks.{module}", "--json", str(path), *more]
         print(f"\n# {name}\n", flush=True)
         if subprocess.run([*argv, *["--quick"] * options.quick], cwd=ROOT, check=False).returncode:
             print(f"\n{name} failed.")

@@ -33,11 +33,14 @@ Address = tuple[str, int]
 
 @dataclass
 class Outcome:
-    """What came back. Latencies are in seconds, one a request."""
+    """What came back. Latencies are in seconds, one a request; `arrivals` counts the reads in which
+    the events of streams came.
+    """
 
     requests: int = 0
     failures: int = 0
     events: int = 0
+    arrivals: int = 0
     seconds: float = 0.0
     latencies: array[float] = field(default_factory=lambda: array("d"))
     first_bytes: array[float] = field(default_factory=lambda: array("d"))
@@ -82,6 +85,7 @@ class Caller(asyncio.Protocol):
             if data and not self._first_byte:
                 self._first_byte = perf_counter()
             data = self._tail + data
+            self._arrivals += 1
             self.events += data.count(_EVENT)
             self._tail = b"" if data.endswith(_EVENT) else data[-6:]
             if data.endswith(_LAST_CHUNK):
@@ -99,7 +103,7 @@ class Caller(asyncio.Protocol):
     def _read_head(self, head: bytes) -> None:
         self._head = b""
         self._tail = b""
-        self.events = 0
+        self.events = self._arrivals = 0
         self._first_byte = 0.0
         self._ok = head.startswith(b"http/1.1 200")
         at = head.find(_LENGTH)
@@ -116,6 +120,7 @@ class Caller(asyncio.Protocol):
         outcome.latencies.append(now - self._due)
         if self._chunked:
             outcome.events += self.events
+            outcome.arrivals += self._arrivals
             outcome.first_bytes.append(self._first_byte - self._due)
         self._missing = -1
         self._chunked = False
@@ -124,6 +129,7 @@ class Caller(asyncio.Protocol):
 
     _ok = False
     events = 0
+    _arrivals = 0
     _first_byte = 0.0
 
 

@@ -25,25 +25,53 @@ from .processes import end_on_sigterm
 from .profiling import PROFILE_PATH, Entry
 from .report import Cell, Report, Row, begin, busy_note, middle, ratio
 
-CALLERS = 16
 _LISTED = 45
 _WORTH_SHOWING = 0.1
-_STREAM = "burst-200"
 
 Costs = dict[str, list[Sample]]
 Profile = dict[tuple[str, str], tuple[float, float]]
 
 
 class ProfileOptions(Options):
-    """`stream` profiles streams rather than whole answers."""
+    """`stream` profiles events rather than whole answers."""
 
     stream: bool
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    """What the servers are asked for: by how many callers, and what is counted.
+
+    `waiting` says that the servers have time to wait in between.
+    """
+
+    model: str
+    callers: int
+    counted: str
+    waiting: bool
+
+    def request(self, server: Server, *, identity: bool = True) -> bytes:
+        """The request to a server."""
+        name = server.contender.prefix + self.model
+        body = payloads.chat_request(name, stream=self.waiting, identity=identity)
+        return server.wrapped(body)
+
+    def cost(self, sample: Sample) -> float:
+        """Microseconds of CPU for what is counted."""
+        return sample.per_event if self.counted == "an event" else sample.per_request
+
+    def count(self, outcome: Outcome) -> int:
+        """How often it came."""
+        return outcome.events if self.counted == "an event" else outcome.requests
+
+
+REQUESTS = Traffic("json", 16, "a request", False)
+EVENTS = Traffic("stream-200-10", 64, "an event", True)
 
 
 def main() -> None:
     """Measure, print, write."""
     made = parser(__doc__)
-    made.add_argument("--stream", action="store_true", help="profile streams of 200 events")
+    made.add_argument("--stream", action="store_true", help="profile the events of streams")
     options = parse(made, ProfileOptions())
     end_on_sigterm()
     report = begin("profile", quick=options.quick)
@@ -57,52 +85,46 @@ async def _run(options: ProfileOptions, report: Report) -> None:
         *chosen("direct,floor,ours,ours-unmounted,ours-no-ledger"),
         variant("ours-neither", "without both", ledger=None, mounted=False),
     ]
-    model = _STREAM if options.stream else "json"
+    traffic = EVENTS if options.stream else REQUESTS
     if options.stream:
         parts = parts[1:]
-    async with lineup(parts, [model]) as servers:
-        _tell_parts(await _parts(servers, model, options), report)
+    async with lineup(parts, [traffic.model]) as servers:
+        _tell_parts(await _parts(servers, traffic, options), traffic, report)
     report.note(*servers.notes)
     inside = [*chosen("floor"), variant("ours", "without a ledger", ledger=None)]
-    async with lineup(inside, [model], profile=True) as servers:
-        profiles = {server.name: await _profiled(server, model, options) for server in servers}
+    async with lineup(inside, [traffic.model], profile=True) as servers:
+        profiles = {server.name: await _profiled(server, traffic, options) for server in servers}
     report.note(*servers.notes)
-    _tell_rooms(profiles, report)
-    _tell_functions(profiles, report)
+    _tell_rooms(profiles, traffic.counted, report)
+    _tell_functions(profiles, traffic.counted, report)
 
 
-async def _parts(servers: Lineup, model: str, options: Options) -> Costs:
+async def _parts(servers: Lineup, traffic: Traffic, options: Options) -> Costs:
     seconds = 0.2 if options.quick else 1.0
     samples: Costs = defaultdict(list)
     for _ in range(options.rounds):
         for server in servers:
-            loads = {server.name: _request(server, model)}
+            loads = {server.name: traffic.request(server)}
             if server.name == "ours":
-                loads["ours, no identity claimed"] = _request(server, model, identity=False)
+                loads["ours, no identity claimed"] = traffic.request(server, identity=False)
             for name, request in loads.items():
-                sample = await closed(server, [request], callers=CALLERS, seconds=seconds)
+                sample = await closed(server, [request], callers=traffic.callers, seconds=seconds)
                 samples[name].append(sample)
     return samples
 
 
-def _request(server: Server, model: str, *, identity: bool = True) -> bytes:
-    name = server.contender.prefix + model
-    stream = model == _STREAM
-    return server.wrapped(payloads.chat_request(name, stream=stream, identity=identity))
-
-
-def _tell_parts(samples: Costs, report: Report) -> None:
-    costs = {name: [sample.per_request for sample in group] for name, group in samples.items()}
+def _tell_parts(samples: Costs, traffic: Traffic, report: Report) -> None:
+    costs = {name: [traffic.cost(sample) for sample in group] for name, group in samples.items()}
     rows: list[Row] = [
         {
             "server": name,
             "÷ floor": ratio(own, costs["floor"]),
-            "µs a request": middle(own),
+            f"µs {traffic.counted}": middle(own),
             "µs above the floor": _difference(own, costs["floor"]),
         }
         for name, own in costs.items()
     ]
-    report.add(f"CPU a request by parts, {CALLERS} callers", rows)
+    report.add(f"CPU {traffic.counted} by parts, {traffic.callers} callers", rows)
     for name, group in samples.items():
         report.note(*failures(name, group))
     parts = {
@@ -120,13 +142,11 @@ def _tell_parts(samples: Costs, report: Report) -> None:
     )
 
 
-async def _profiled(server: Server, model: str, options: Options) -> Profile:
-    """Microseconds a request by room and function: running, and present on the stack."""
+async def _profiled(server: Server, traffic: Traffic, options: Options) -> Profile:
+    """Microseconds by room and function: running, and present on the stack."""
     seconds = 2.0 if options.quick else 12.0
-    request = [_request(server, model)]
-    toggle = f"GET {PROFILE_PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
-    outcome, entries = await _sampled(server, request, toggle, seconds)
-    scale = 1e6 / max(1, outcome.requests)
+    outcome, entries = await _sampled(server, traffic, seconds)
+    scale = 1e6 / max(1, traffic.count(outcome))
     found: Profile = defaultdict(lambda: (0.0, 0.0))
     for entry in entries:
         name = (entry.room, entry.function)
@@ -135,10 +155,11 @@ async def _profiled(server: Server, model: str, options: Options) -> Profile:
     return found
 
 
-async def _sampled(
-    server: Server, request: list[bytes], toggle: bytes, seconds: float
-) -> tuple[Outcome, list[Entry]]:
-    async with visiting(server, CALLERS, request) as there:
+async def _sampled(server: Server, traffic: Traffic, seconds: float) -> tuple[Outcome, list[Entry]]:
+    request = [traffic.request(server)]
+    path = PROFILE_PATH + "?waiting" * traffic.waiting
+    toggle = f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
+    async with visiting(server, traffic.callers, request) as there:
         server.asked += (await there.closed_loop(request, seconds=0.3)).requests
         await asyncio.to_thread(exchange, server.address, toggle)
         sample = await costed(server, there.closed_loop(request, seconds=seconds))
@@ -146,7 +167,7 @@ async def _sampled(
     return sample.outcome, msgspec.json.decode(body, type=list[Entry])
 
 
-def _tell_rooms(profiles: dict[str, Profile], report: Report) -> None:
+def _tell_rooms(profiles: dict[str, Profile], counted: str, report: Report) -> None:
     rooms: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for name, profile in profiles.items():
         for (room, _), (running, _) in profile.items():
@@ -165,10 +186,10 @@ def _tell_rooms(profiles: dict[str, Profile], report: Report) -> None:
     total: Row = {"room": "all"}
     for column in ("above the floor", "ours", "floor"):
         total[column] = round(sum(_number(row[column]) for row in rows), 2)
-    report.add("µs a request by room, without a ledger", [*shown, total])
+    report.add(f"µs of CPU {counted} by room, without a ledger", [*shown, total])
 
 
-def _tell_functions(profiles: dict[str, Profile], report: Report) -> None:
+def _tell_functions(profiles: dict[str, Profile], counted: str, report: Report) -> None:
     floor, ours = profiles["floor"], profiles["ours"]
     rows: list[Row] = [
         {
@@ -179,8 +200,9 @@ def _tell_functions(profiles: dict[str, Profile], report: Report) -> None:
         }
         for (room, function), (running, present) in ours.items()
     ]
+    rows = [row for row in rows if _number(row["by itself"]) > 0]
     rows.sort(key=lambda row: -_number(row["above the floor"]))
-    report.add("µs a request by function, with the C functions it calls", rows[:_LISTED])
+    report.add(f"µs of CPU {counted} by function, with the C functions it calls", rows[:_LISTED])
 
 
 def _number(cell: Cell) -> float:

@@ -1,11 +1,12 @@
 """A profile of a server from within, by samples: which function takes how much of a request.
 
 In: the ASGI application. Out: `Entry`s at the second request for `PROFILE_PATH`; the first starts.
-A timer interrupts the event loop's thread some 2,000 times a second, at random moments, and the
-handler notes the Python functions on the stack: a function that is not on it costs nothing, so that
-what is measured stays as it was (cProfile makes a request three times as slow). C functions count
-for the Python function that called them. A signal that came while none ran is delivered at the
-first instruction of the next one, and is told by that.
+A timer interrupts the event loop's thread at random moments, and the handler notes the Python
+functions on the stack: what is measured stays as it was (cProfile makes a request three times as
+slow). C functions count for the Python function that called them. A signal that came while none ran
+is delivered at the first instruction of the next one, and is told by that. A server that is always
+busy is sampled some 2,000 times a second; one that waits in between by the clock of its CPU time
+(`?waiting`), which ticks but 250 times a second or so.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Profiled:
             return
         body = b"[]"
         if self._sampler is None:
-            self._sampler = Sampler()
+            self._sampler = Sampler(waiting=scope["query_string"] == b"waiting")
             self._sampler.start()
         else:
             body = msgspec.json.encode(self._sampler.stop())
@@ -64,22 +65,24 @@ class Profiled:
 
 
 class Sampler:
-    """Counts functions by the timer's signals."""
+    """Counts functions by the timer's signals; `waiting` if the server is not always busy."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, waiting: bool) -> None:
+        self._signal = signal.SIGPROF if waiting else signal.SIGALRM
+        self._timer = signal.ITIMER_PROF if waiting else signal.ITIMER_REAL
         self._running: defaultdict[CodeType | None, float] = defaultdict(float)
         self._present: defaultdict[CodeType, float] = defaultdict(float)
         self._last = 0.0
 
     def start(self) -> None:
         """Begin; the signal and its timer must be nobody else's."""
-        signal.signal(signal.SIGALRM, self._sample)
+        signal.signal(self._signal, self._sample)
         self._last = thread_time()
         self._arm()
 
     def stop(self) -> list[Entry]:
         """End, and tell."""
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(self._timer, 0)
         loop = self._running.pop(None, 0.0)
         found = [
             Entry(
@@ -94,7 +97,7 @@ class Sampler:
         return found
 
     def _arm(self) -> None:
-        signal.setitimer(signal.ITIMER_REAL, random.uniform(_SHORTEST, _LONGEST))
+        signal.setitimer(self._timer, random.uniform(_SHORTEST, _LONGEST))
 
     def _sample(self, number: int, frame: FrameType | None) -> None:
         # A sample weighs what the thread has worked since the last one: waiting weighs nothing.

@@ -86,7 +86,8 @@ async def test_a_caller_who_leaves_cancels_the_visit(more: tuple[Message, ...]) 
             tasks.start_soon(stay, visit)
             door.leave()
         assert visit.gone
-        assert anyio.current_time() - began >= PATIENCE_SECONDS
+        # The clock of an event loop may stand still for a millisecond.
+        assert anyio.current_time() - began >= PATIENCE_SECONDS - 0.002
 
 
 async def test_a_caller_who_stays_is_not_noticed() -> None:

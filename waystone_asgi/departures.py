@@ -8,8 +8,10 @@ sends nothing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -29,16 +31,17 @@ class Visit:
 
     __slots__ = ("_departures", "_receive", "_scope", "_watch", "ended", "gone")
 
+    _scope: anyio.CancelScope
+
     def __init__(self, departures: Departures, receive: Receive) -> None:
         self._departures = departures
         self._receive = receive
-        self._scope = anyio.CancelScope()
         self._watch: anyio.CancelScope | None = None
         self.gone = False
         self.ended = False
 
     def __enter__(self) -> Self:
-        self._scope.__enter__()
+        self._scope = anyio.CancelScope().__enter__()
         self._departures.add(self)
         return self
 
@@ -62,7 +65,10 @@ class Visit:
         """There is nobody to answer any more."""
         if not self.ended:
             self.gone = True
-            self._scope.cancel()
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        self._scope.cancel()
 
     async def watch(self) -> None:
         """Wait for the caller to leave."""
@@ -79,10 +85,44 @@ class Visit:
                 self.cancel()
 
 
+class TaskVisit(Visit):
+    """A visit on asyncio: the request's own task is cancelled, which costs nothing until then.
+
+    It does what `asyncio.timeout` does: cancels once, and takes that one cancellation back.
+    """
+
+    __slots__ = ("_cancelling", "_task")
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._departures.add(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        self.end()
+        self._departures.remove(self)
+        if not self.gone:
+            return None
+        return self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
+
+    def _interrupt(self) -> None:
+        self._task.cancel()
+
+
 class Departures:
     """The visits under way, watched from the gateway's own task group."""
 
     def __init__(self) -> None:
+        self._kind: type[Visit] = Visit
+        self._dismissing = False
         self._visits: set[Visit] = set()
         self._waiting: deque[tuple[float, Visit]] = deque()
         self._filled = anyio.Event()
@@ -90,23 +130,24 @@ class Departures:
 
     def visit(self, receive: Receive) -> Visit:
         """A visit that is cancelled when its caller leaves."""
-        return Visit(self, receive)
+        return self._kind(self, receive)
 
     def add(self, visit: Visit) -> None:
         """A visit has begun."""
         self._visits.add(visit)
-        self._waiting.append((anyio.current_time() + PATIENCE_SECONDS, visit))
+        self._waiting.append((monotonic() + PATIENCE_SECONDS, visit))
         if len(self._waiting) == 1:
             self._filled.set()
 
     def remove(self, visit: Visit) -> None:
         """A visit is over."""
         self._visits.remove(visit)
-        if not self._visits:
+        if self._dismissing and not self._visits:
             self._emptied.set()
 
     async def run(self, tasks: TaskGroup) -> None:
         """Watch each visit that lasts, in `tasks`, until cancelled; then cancel those under way."""
+        self._kind = TaskVisit if _on_asyncio() else Visit
         try:
             while True:
                 if not self._waiting:
@@ -114,7 +155,7 @@ class Departures:
                     await self._filled.wait()
                 due, visit = self._waiting[0]
                 if not visit.ended:
-                    await anyio.sleep_until(due)
+                    await anyio.sleep(max(0.0, due - monotonic()))
                     tasks.start_soon(visit.watch)
                 self._waiting.popleft()
         finally:
@@ -125,7 +166,17 @@ class Departures:
         """Cancel the visits under way and wait, within a bound, until they are over."""
         for visit in self._visits:
             visit.cancel()
+        self._dismissing = True
         with anyio.move_on_after(FAREWELL_SECONDS, shield=True):
             while self._visits:
                 self._emptied = anyio.Event()
                 await self._emptied.wait()
+        self._dismissing = False
+
+
+def _on_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -100,7 +100,8 @@ class Lifespan:
     @property
     def is_open(self) -> bool:
         """Whether requests may pass."""
-        return self.state == "open"
+        life = self._life
+        return life.state == "open" and not life.abandoned
 
     def enter(self) -> None:
         """A request has begun."""
@@ -109,7 +110,7 @@ class Lifespan:
     def leave(self) -> None:
         """A request has ended."""
         self.in_flight -= 1
-        if not self.in_flight:
+        if not self.in_flight and self._life.state == "draining":
             self._idle.set()
 
     @asynccontextmanager

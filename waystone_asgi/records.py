@@ -40,7 +40,7 @@ class Secret:
     __str__ = __repr__
 
 
-class Principal(Struct, frozen=True):
+class Principal(Struct, frozen=True, gc=False):
     """Who holds the credential, and what the credential pins and allows.
 
     `user` and `group` are ids that every call with this credential stands for. `models` are globs
@@ -54,7 +54,7 @@ class Principal(Struct, frozen=True):
     endpoints: tuple[str, ...] | None = None
 
 
-class Entity(Struct, frozen=True):
+class Entity(Struct, frozen=True, gc=False):
     """A user or a group. `source` says who named it: host, credential, or request body."""
 
     id: str
@@ -69,7 +69,7 @@ class Entity(Struct, frozen=True):
         return [("id", self.id), ("source", self.source)]
 
 
-class Identity(Struct, frozen=True):
+class Identity(Struct, frozen=True, gc=False):
     """On whose behalf a request is made; either may be missing."""
 
     user: Entity | None = None
@@ -105,7 +105,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
         return [("host", self.host), ("path", self.path)]
 
 
-class UpstreamRequest(Struct, frozen=True, kw_only=True):
+class UpstreamRequest(Struct, frozen=True, kw_only=True, gc=False):
     """What a transport sends: a POST of `body` to the endpoint."""
 
     endpoint: Endpoint
@@ -119,21 +119,21 @@ class UpstreamRequest(Struct, frozen=True, kw_only=True):
         return [("endpoint", self.endpoint)]
 
 
-class Target(Struct, frozen=True, kw_only=True):
+class Target(Struct, frozen=True, kw_only=True, gc=False):
     """One concrete choice: a provider by name, and the model's name as that provider knows it."""
 
     provider: str
     model: str
 
 
-class Route(Struct, frozen=True, kw_only=True):
+class Route(Struct, frozen=True, kw_only=True, gc=False):
     """The ordered choices for one public model name."""
 
     request_model: str
     targets: tuple[Target, ...]
 
 
-class Usage(Struct, frozen=True, kw_only=True):
+class Usage(Struct, frozen=True, kw_only=True, gc=False):
     """Tokens of one answer. Cache reads and writes are parts of input, reasoning of output."""
 
     input_tokens: int = 0
@@ -143,7 +143,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     reasoning_output_tokens: int = 0
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
+class Attempt(Struct, frozen=True, kw_only=True, gc=False):
     """What one try at one target came to; `status` is None when no head arrived."""
 
     provider: str
@@ -153,7 +153,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     error_type: str | None = None
 
 
-class UsageRecord(Struct, frozen=True, kw_only=True):
+class UsageRecord(Struct, frozen=True, kw_only=True, gc=False):
     """One authenticated request, whatever became of it.
 
     `id` is a UUIDv7. `duration`, `time_to_first_chunk` and `upstream_duration` are seconds;

@@ -163,7 +163,11 @@ _NO_USAGE = Usage()
 
 def uuid7(now: float) -> str:
     """A UUID that sorts by time (RFC 9562, section 5.7); `now` is a Unix time in seconds."""
-    random = getrandbits(74)
-    value = int(now * 1000) << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62
-    digits = f"{value | random & 0x3FFF_FFFF_FFFF_FFFF:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    milliseconds, random = int(now * 1000), getrandbits(74)
+    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 (half the time of an f-string)
+        milliseconds >> 16,
+        milliseconds & 0xFFFF,
+        random >> 62,
+        0x8000 | random >> 48 & 0x3FFF,
+        random & 0xFFFF_FFFF_FFFF,
+    )

@@ -6,14 +6,15 @@ contract adds, and its `Usage`. No await, no client, no clock.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 import msgspec
 
 from ..exceptions import GatewayError, ProviderRefusedError, UpstreamCredentialError, UpstreamError
 from ..records import BYTES_PER_TOKEN, Usage
-from ..wire.chat import CHOICE, COMPLETION, MESSAGE, USAGE, Said
-from ..wire.members import MALFORMED, Buffer, decode_members, encode, splice
+from ..wire.chat import COMPLETION, ITEMS, USAGE, ChatCompletionMessage, Choice, Said
+from ..wire.members import MALFORMED, Buffer, Changes, Members, decode_members, encode, splice
 from ..wire.requests import ChatRequest
 from .presets import Preset
 
@@ -25,7 +26,7 @@ _NOTHING = (b"null", b"false", b"{}")
 _STATUSES = ("status", "status_code", "code")
 
 
-class Answer(Said, msgspec.Struct, frozen=True, kw_only=True):
+class Answer(Said, msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A whole answer: its bytes in OpenAI's form, and what the record takes from it."""
 
     body: bytes
@@ -83,30 +84,24 @@ def parse_response(body: bytes) -> Answer:
     """
     try:
         answer = COMPLETION.decode(body)
-        if not answer.choices:
+        choices = answer.choices
+        if not choices:
             raise parse_refusal(body)
+        for choice in choices:
+            if choice.error is not None:
+                raise parse_error(200, encode({"error": choice.error}))
+        plain = body.count(b'"message"') == len(choices) and all(map(_takes_a_head, choices))
         created = answer.created if answer.created != _NULL else b"0"
-        pieces: list[bytes] = []
-        reasons: list[str] = []
-        end = 0
-        for raw in answer.choices:
-            choice = bytes(raw)
-            start = body.index(choice, end)
-            completed, reason = _complete(choice, created)
-            pieces += (body[end:start], completed)
-            end = start + len(choice)
-            if isinstance(reason, str):
-                reasons.append(reason)
-        pieces.append(body[end:])
+        completed = (_insert if plain else _splice)(body, choices, created)
     except MALFORMED:
         raise UpstreamError(_NOT_A_COMPLETION) from None
     return Answer(
-        body=b"".join(pieces),
+        body=completed,
         usage=parse_usage(answer.usage),
         response_id=_string(answer.id),
         response_model=_string(answer.model),
-        finish_reasons=tuple(reasons),
-        estimated_output_tokens=sum(map(len, pieces[1::2])) // BYTES_PER_TOKEN,
+        finish_reasons=tuple([c.finish_reason for c in choices if _string(c.finish_reason)]),
+        estimated_output_tokens=sum([len(c.message.content) for c in choices]) // BYTES_PER_TOKEN,
     )
 
 
@@ -115,37 +110,68 @@ def parse_refusal(body: bytes) -> GatewayError:
     return parse_error(200, body) if _error_object(body) else UpstreamError(_NOT_A_COMPLETION)
 
 
-def _complete(choice: bytes, created: Buffer) -> tuple[bytes, object]:
-    """A choice with what is always present, and its finish reason."""
-    view = CHOICE.decode(choice)
-    if view.error is not None:
-        raise parse_error(200, encode({"error": view.error}))
-    head = b"{" if view.created else b'{"created":%b,' % created
-    if not view.logprobs:
-        head += b'"logprobs":null,'
-    raw = bytes(view.message)
-    message = _complete_message(raw)
-    before, key, rest = choice.partition(b'"message":' + raw)
-    if key:
-        completed = b"".join((head, before[1:], b'"message":', message, rest))
-    else:  # there is white space in between
-        completed = head + splice(choice, decode_members(choice), {"message": message})[1:]
-    return completed, view.finish_reason
+def _insert(body: bytes, choices: Sequence[Choice], created: Buffer) -> bytes:
+    """The completed answer, where `"message"` stands for nothing but the messages.
+
+    What a choice lacks goes before that key, what a message lacks behind its opening brace.
+    """
+    pieces: list[bytes] = []
+    end = 0
+    for choice in choices:
+        key = body.index(b'"message"', end)
+        start = body.index(b"{", key) + 1
+        head, inner = _choice_head(choice, created), _message_head(choice.message)
+        pieces += (body[end:key], head, body[key:start], inner)
+        end = start
+    pieces.append(body[end:])
+    return b"".join(pieces)
 
 
-def _complete_message(raw: bytes) -> bytes:
-    message = MESSAGE.decode(raw)
-    head = b"{" if message.contents else b'{"contents":%b,' % message.content
+def _splice(body: bytes, choices: Sequence[Choice], created: Buffer) -> bytes:
+    """The completed answer, however it is written: each choice and message is taken apart."""
+    pieces: list[bytes] = []
+    end = 0
+    for raw, choice in zip(ITEMS.decode(decode_members(body)["choices"]), choices, strict=True):
+        text = bytes(raw)
+        parts = decode_members(text)
+        message = bytes(parts["message"])
+        added = _members_of(_message_head(choice.message))
+        if choice.message.annotations == _NULL:
+            added["annotations"] = msgspec.Raw(b"[]")
+        spliced = splice(message, decode_members(message), added)
+        changes: Changes = {**_members_of(_choice_head(choice, created)), "message": spliced}
+        start = body.index(text, end)
+        pieces += (body[end:start], splice(text, parts, changes))
+        end = start + len(text)
+    pieces.append(body[end:])
+    return b"".join(pieces)
+
+
+def _takes_a_head(choice: Choice) -> bool:
+    """Whether the message has a first member to stand before, and none to replace."""
+    return choice.message.role is not None and choice.message.annotations != _NULL
+
+
+def _members_of(head: bytes) -> Members:
+    return decode_members(b"{%b}" % head.rstrip(b","))
+
+
+def _choice_head(choice: Choice, created: Buffer) -> bytes:
+    """The members that a choice lacks, each with its comma."""
+    head = b"" if choice.created else b'"created":%b,' % created
+    return head if choice.logprobs else head + b'"logprobs":null,'
+
+
+def _message_head(message: ChatCompletionMessage) -> bytes:
+    """The members that a message lacks, each with its comma."""
+    head = b"" if message.contents else b'"contents":%b,' % message.content
     if not message.refusal:
         head += b'"refusal":null,'
     if not message.annotations:
         head += b'"annotations":[],'
-    elif message.annotations == _NULL:
-        raw = splice(raw, decode_members(raw), {"annotations": b"[]"})
     if not message.audio:
         head += b'"audio":null,'
-    rest = raw[1:].lstrip()
-    return head + rest if rest != b"}" else head.rstrip(b",") + rest
+    return head
 
 
 def _string(value: object) -> str | None:

@@ -130,34 +130,35 @@ ABSENT = msgspec.Raw(b"")
 """The raw value of a member that is not there."""
 
 
-class ChatCompletion(Struct):
-    """The view of a whole answer."""
+class ChatCompletionMessage(Struct, gc=False):
+    """Which of the members that the contract promises a message has."""
 
-    choices: list[msgspec.Raw] | None = None
-    id: Any = None
-    model: Any = None
-    created: msgspec.Raw = msgspec.Raw(b"0")
-    usage: msgspec.Raw = ABSENT
+    role: Any = None
+    content: msgspec.Raw = msgspec.Raw(b"null")
+    contents: msgspec.Raw = ABSENT
+    refusal: msgspec.Raw = ABSENT
+    annotations: msgspec.Raw = ABSENT
+    audio: msgspec.Raw = ABSENT
 
 
-class Choice(Struct):
+class Choice(Struct, gc=False):
     """The view of one choice of a whole answer."""
 
-    message: msgspec.Raw
+    message: ChatCompletionMessage
     finish_reason: Any = None
     logprobs: msgspec.Raw = ABSENT
     created: msgspec.Raw = ABSENT
     error: Any = None
 
 
-class ChatCompletionMessage(Struct):
-    """Which of the members that the contract promises a message has."""
+class ChatCompletion(Struct, gc=False):
+    """The view of a whole answer."""
 
-    content: msgspec.Raw = msgspec.Raw(b"null")
-    contents: msgspec.Raw = ABSENT
-    refusal: msgspec.Raw = ABSENT
-    annotations: msgspec.Raw = ABSENT
-    audio: msgspec.Raw = ABSENT
+    choices: list[Choice] | None = None
+    id: Any = None
+    model: Any = None
+    created: msgspec.Raw = msgspec.Raw(b"0")
+    usage: msgspec.Raw = ABSENT
 
 
 Count = int | float | None
@@ -221,8 +222,6 @@ DOCUMENT = msgspec.json.Decoder()
 ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 CHUNK = msgspec.json.Decoder(ChatCompletionChunk)
 COMPLETION = msgspec.json.Decoder(ChatCompletion)
-CHOICE = msgspec.json.Decoder(Choice)
-MESSAGE = msgspec.json.Decoder(ChatCompletionMessage)
 USAGE = msgspec.json.Decoder(CompletionUsage)
 
 

@@ -29,7 +29,7 @@ _KEYS = {
 }
 
 
-class ChatRequest(Said, msgspec.Struct, frozen=True):
+class ChatRequest(Said, msgspec.Struct, frozen=True, gc=False):
     """A chat completion request: the view, the document, its members, and what must be respelled.
 
     `respelled` holds the members whose value is right but not in the form providers take.
@@ -71,23 +71,19 @@ def decode_members_once(document: bytes, where: str | None = None) -> Members:
 def decode_chat_request(body: bytes) -> ChatRequest:
     """Decode and check a chat completion request. Raises `InvalidRequestError`."""
     document = decode_document(body)
-    members = decode_members_once(body)
+    # What is written as we would write it has no key twice, and most clients write so.
+    canonical = type(document) is dict and len(body) < _SMALL and encode(document) == body
+    members = decode_members(body) if canonical else decode_members_once(body)
     try:
         request = view(document)
     except (msgspec.ValidationError, RecursionError) as error:
         raise invalid(error, document) from None
-    messages = members["messages"]
-    _check_messages(bytes(messages), document)
-    for name in ("metadata", "stream_options"):
-        if getattr(request, name) is not None:
-            decode_members_once(bytes(members[name]), name)
-    respelled: dict[str, bytes] = {}
-    for name in ("max_completion_tokens", "n"):
-        if isinstance(number := getattr(request, name), float):
-            _respell_whole(name, number, members, respelled)
-    if any(type(m.content) is list and str in map(type, m.content) for m in request.messages):
-        respelled["messages"] = _respell_strings(messages)
-    return ChatRequest(request, body, members, respelled)
+    if not canonical:
+        _check_messages(bytes(members["messages"]), document)
+        for name in ("metadata", "stream_options"):
+            if getattr(request, name) is not None:
+                decode_members_once(bytes(members[name]), name)
+    return ChatRequest(request, body, members, _respell(request, members))
 
 
 def invalid(error: Exception, document: object = None, prefix: str = "") -> InvalidRequestError:
@@ -142,6 +138,20 @@ def _are_unique(messages: bytes, decoded: list[dict[str, object]]) -> bool:
         (text := _KEYS.get(name)) is not None and messages.count(text) == keys.count(name)
         for name in set(keys)
     )
+
+
+def _respell(request: ChatCompletionRequest, members: Members) -> Changes:
+    """What is right as it is, and must be written as providers take it."""
+    respelled: dict[str, bytes] = {}
+    if type(request.max_completion_tokens) is float:
+        _respell_whole("max_completion_tokens", request.max_completion_tokens, members, respelled)
+    if type(request.n) is float:
+        _respell_whole("n", request.n, members, respelled)
+    for message in request.messages:
+        if type(message.content) is list and str in map(type, message.content):
+            respelled["messages"] = _respell_strings(members["messages"])
+            break
+    return respelled
 
 
 def _respell_whole(name: str, number: float, members: Members, respelled: dict[str, bytes]) -> None:
