@@ -403,6 +403,12 @@ async def test_long_and_many_headers_cost_nothing() -> None:
     await refuse(b"", headers=headers)
 
 
+@pytest.mark.parametrize("name", [b"x-long", b"cookie", b"content-type", b"x-request-id"])
+async def test_a_header_that_is_too_long_is_refused(name: bytes) -> None:
+    answer = await refuse(body_of(), headers=[(name, b"canary-e41c" * 6000)])
+    assert answer.error["message"] == "The request's headers are too long."
+
+
 @pytest.mark.parametrize(
     "path",
     [

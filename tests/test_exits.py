@@ -647,6 +647,28 @@ async def test_a_gateway_that_closes_waits_for_a_while_only(stream: bool) -> Non
     assert answer.closed == 1
 
 
+@turned
+async def test_a_gateway_that_closes_does_not_wait_for_a_body_without_end() -> None:
+    gateway, sink = plain(FakeProvider(completion("never asked")))
+    caller = Caller([b'{"model":', b"never sent"])
+    reading = anyio.Event()
+
+    async def receive() -> Message:
+        if reading.is_set():
+            await anyio.sleep_forever()
+        reading.set()
+        return await caller.receive()
+
+    async with anyio.create_task_group() as tasks:
+        async with gateway.running():
+            scope = http_scope("/v1/chat/completions")
+            tasks.start_soon(gateway, scope, receive, caller.send)
+            await reading.wait()
+        [record] = sink.records
+    assert (record.outcome, record.status) == ("cancelled", 499)
+    assert caller.answer.messages == []
+
+
 BACKENDS = [
     pytest.param("asyncio", {"use_uvloop": False}, id="asyncio"),
     pytest.param("asyncio", {"use_uvloop": True}, id="uvloop"),

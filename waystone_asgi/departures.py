@@ -27,22 +27,26 @@ FAREWELL_SECONDS = 2.0
 
 
 class Visit:
-    """One request from its body's end to the answer's. As a context it is cancelled when `gone`."""
+    """One request until its answer has ended. As a context it is cancelled when `gone`.
 
-    __slots__ = ("_departures", "_receive", "_scope", "_watch", "ended", "gone")
+    While the body is being `reading`, only `receive` itself can tell that the caller has left.
+    """
+
+    __slots__ = ("_departures", "_reading", "_receive", "_scope", "_watch", "ended", "gone")
 
     _scope: anyio.CancelScope
 
-    def __init__(self, departures: Departures, receive: Receive) -> None:
+    def __init__(self, departures: Departures, receive: Receive, reading: bool) -> None:
         self._departures = departures
         self._receive = receive
+        self._reading = reading
         self._watch: anyio.CancelScope | None = None
         self.gone = False
         self.ended = False
 
     def __enter__(self) -> Self:
         self._scope = anyio.CancelScope().__enter__()
-        self._departures.add(self)
+        self._departures.add(self, listen=not self._reading)
         return self
 
     def __exit__(
@@ -54,6 +58,10 @@ class Visit:
         self.end()
         self._departures.remove(self)
         return self._scope.__exit__(kind, error, traceback)
+
+    def listen(self) -> None:
+        """The body has been read: have the caller watched."""
+        self._departures.listen(self)
 
     def end(self) -> None:
         """The answer is complete: a caller who leaves now cancels nothing."""
@@ -98,7 +106,7 @@ class TaskVisit(Visit):
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
-        self._departures.add(self)
+        self._departures.add(self, listen=not self._reading)
         return self
 
     def __exit__(
@@ -128,13 +136,18 @@ class Departures:
         self._filled = anyio.Event()
         self._emptied = anyio.Event()
 
-    def visit(self, receive: Receive) -> Visit:
-        """A visit that is cancelled when its caller leaves."""
-        return self._kind(self, receive)
+    def visit(self, receive: Receive, *, reading: bool = False) -> Visit:
+        """A visit, cancelled when its caller leaves; `reading` until it is told to listen."""
+        return self._kind(self, receive, reading)
 
-    def add(self, visit: Visit) -> None:
+    def add(self, visit: Visit, *, listen: bool) -> None:
         """A visit has begun."""
         self._visits.add(visit)
+        if listen:
+            self.listen(visit)
+
+    def listen(self, visit: Visit) -> None:
+        """Nobody else takes from the visit's `receive` any more."""
         self._waiting.append((monotonic() + PATIENCE_SECONDS, visit))
         if len(self._waiting) == 1:
             self._filled.set()

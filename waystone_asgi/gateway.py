@@ -212,10 +212,11 @@ class Gateway:
         try:
             check_endpoint(principal, "chat")
             call.head.check(self._max_body_bytes)
-            request = decode_chat_request(await read_body(call.receive, self._max_body_bytes))
-            record.request_model = request.view.model
-            record.stream = bool(request.view.stream)
-            with self._departures.visit(call.receive) as visit:
+            with self._departures.visit(call.receive, reading=True) as visit:
+                request = decode_chat_request(await read_body(call.receive, self._max_body_bytes))
+                visit.listen()
+                record.request_model = request.view.model
+                record.stream = bool(request.view.stream)
                 record.identity = await name(
                     self._identify, call.connection, principal, request.view.metadata or {}
                 )

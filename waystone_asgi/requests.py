@@ -12,6 +12,7 @@ from .exceptions import CallerLeft, InvalidRequestError, RequestTooLargeError
 from .types import Receive, Scope
 
 _SANE = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/+=@-"
+MAX_HEADER_BYTES = 32768
 _SLASHES = (b"/", b"%2F", b"%2f")
 
 
@@ -33,10 +34,12 @@ class Head:
             self.request_id = f"req_{getrandbits(96):024x}"
 
     def check(self, limit: int) -> None:
-        """Refuse a body that is said to be too long or is coded.
+        """Refuse headers that are too long, and a body that is said to be or is coded.
 
         Raises `RequestTooLargeError` or `InvalidRequestError`.
         """
+        if sum(map(len, self._headers.values())) > MAX_HEADER_BYTES:
+            raise InvalidRequestError("The request's headers are too long.")
         length = self._headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length[:20]) > limit:
             raise _too_large(limit)
