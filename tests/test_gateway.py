@@ -404,3 +404,12 @@ async def test_a_request_without_a_host_header() -> None:
         scope = http_scope("/prefix/v1/chat/completions", root_path="/prefix")
         await gateway({**scope, "server": None, "client": None}, caller.receive, caller.send)
     assert caller.answer.status == 200
+
+
+async def test_a_hook_takes_the_place_of_the_keys_in_the_file() -> None:
+    gateway = Gateway.from_config(
+        {"api_keys": ["wk_file"], "providers": {"echo": {}}},
+        authenticate=BearerKeys(["wk_test"]),
+    )
+    answer = await chat(gateway, model="echo/echo")
+    assert answer.status == 200

@@ -122,11 +122,16 @@ class Gateway:
     def from_config(cls, source: str | PathLike[str] | Mapping[str, Any], **overrides: Any) -> Self:
         """A gateway from `waystone.toml` or a mapping of the same form; keywords come first.
 
+        An `authenticate` of the host's takes the place of the file's keys.
+
         Raises `ConfigurationError` with the file, the key's path and what would be right.
         """
         from .config import gateway_settings
 
-        return cls(**{**gateway_settings(source), **overrides})
+        settings = gateway_settings(source)
+        if "authenticate" in overrides:
+            settings.pop("api_keys", None)  # The host asks who calls, in its own way.
+        return cls(**{**settings, **overrides})
 
     # Life: see `lifespan.py`.
 

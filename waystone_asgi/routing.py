@@ -7,6 +7,7 @@ Knows no caller.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from time import monotonic
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from .types import Upstream, UpstreamResponse
 from .wire.members import encode
 
 _PASSED_ON = (b"x-ratelimit-", b"retry-after")
+_ONE_ATTEMPT = (b"x-waystone-attempts", b"1")
 _MAX_MESSAGE = 2000
 _MAX_ERROR_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -59,11 +61,7 @@ class Try:
 
     def headers(self, dropped: Iterable[str]) -> list[tuple[bytes, bytes]]:
         """Where the request went, for the caller."""
-        headers = [
-            (b"x-waystone-provider", _header(self._target.provider)),
-            (b"x-waystone-model", _header(self._target.model)),
-            (b"x-waystone-attempts", b"1"),
-        ]
+        headers = [*_named(self._target.provider, self._target.model), _ONE_ATTEMPT]
         if names := ", ".join(dropped):
             headers.append((b"x-waystone-dropped", _header(names)))
         return headers
@@ -110,7 +108,15 @@ async def read_all(response: UpstreamResponse, limit: int) -> bytes:
 
 def passed_on(response: UpstreamResponse) -> tuple[tuple[bytes, bytes], ...]:
     """The provider's headers that reach the caller: its rate limits and when to come back."""
-    return tuple(header for header in response.headers if header[0].startswith(_PASSED_ON))
+    return tuple([header for header in response.headers if header[0].startswith(_PASSED_ON)])
+
+
+@lru_cache(maxsize=1024)
+def _named(provider: str, model: str) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"x-waystone-provider", _header(provider)),
+        (b"x-waystone-model", _header(model)),
+    )
 
 
 def _header(value: str) -> bytes:
