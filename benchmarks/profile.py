@@ -66,6 +66,7 @@ class Traffic(msgspec.Struct, frozen=True):
 
 REQUESTS = Traffic("json", 16, "a request", False)
 EVENTS = Traffic("stream-200-10", 64, "an event", True)
+BRIEFLY = Traffic("stream-50-10", 64, "an event", True)
 
 
 def main() -> None:
@@ -85,7 +86,9 @@ async def _run(options: ProfileOptions, report: Report) -> None:
         *chosen("direct,floor,ours,ours-unmounted,ours-no-ledger"),
         variant("ours-neither", "without both", ledger=None, mounted=False),
     ]
-    traffic = EVENTS if options.stream else REQUESTS
+    traffic = REQUESTS
+    if options.stream:
+        traffic = BRIEFLY if options.quick else EVENTS
     if options.stream:
         parts = parts[1:]
     async with lineup(parts, [traffic.model]) as servers:
