@@ -49,15 +49,21 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class Watching:
-    """A task group in which departures are watched, ended by leaving."""
+    """A task group in which departures are watched, ended by leaving.
 
-    def __init__(self) -> None:
+    `at_once` lets visits begin before the watching does, which makes no difference to them.
+    """
+
+    def __init__(self, at_once: bool = False) -> None:
         self.departures = Departures()
+        self._at_once = at_once
 
     async def __aenter__(self) -> Departures:
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._tasks.start_soon(self.departures.run, self._tasks)
+        if not self._at_once:
+            await anyio.wait_all_tasks_blocked()
         return self.departures
 
     async def __aexit__(self, *error: object) -> None:
@@ -76,10 +82,16 @@ async def set_when_others_wait(event: anyio.Event) -> None:
     event.set()
 
 
+at_any_time = pytest.mark.parametrize("at_once", [False, True])
+
+
+@at_any_time
 @pytest.mark.parametrize("more", [(), ({"type": "http.request", "body": b""},) * 3])
-async def test_a_caller_who_leaves_cancels_the_visit(more: tuple[Message, ...]) -> None:
+async def test_a_caller_who_leaves_cancels_the_visit(
+    more: tuple[Message, ...], at_once: bool
+) -> None:
     door = Door(*more)
-    async with Watching() as watched:
+    async with Watching(at_once) as watched:
         visit = watched.visit(door.receive)
         began = anyio.current_time()
         async with anyio.create_task_group() as tasks:
@@ -131,6 +143,66 @@ async def test_after_the_answer_is_complete_a_departure_cancels_nothing() -> Non
             await until(lambda: door.waiting == 0)
             await anyio.lowlevel.checkpoint()
         assert not visit.gone
+
+
+@at_any_time
+async def test_a_cancelled_visit_cancels_nothing_after_it(at_once: bool) -> None:
+    async with Watching(at_once) as watched:
+        for _ in range(2):
+            with watched.visit(Door().receive) as visit:
+                visit.cancel()
+                await anyio.sleep_forever()
+            assert visit.gone
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()
+
+
+@at_any_time
+@pytest.mark.parametrize("first", ["visit", "scope"])
+async def test_a_server_that_cancels_as_well_is_obeyed(first: str, at_once: bool) -> None:
+    passed = False
+    async with Watching(at_once) as watched:
+        with anyio.CancelScope() as scope:
+            with watched.visit(Door().receive) as visit:
+                for cancel in (
+                    (visit.cancel, scope.cancel)
+                    if first == "visit"
+                    else (scope.cancel, visit.cancel)
+                ):
+                    cancel()
+                await anyio.sleep_forever()
+            await anyio.lowlevel.checkpoint()
+            passed = True
+        assert scope.cancelled_caught
+        assert not passed
+        await anyio.lowlevel.checkpoint()
+
+
+async def test_nobody_else_takes_from_receive_while_the_body_is_read() -> None:
+    reading, last = Door(), Door()
+    async with Watching() as watched:
+        with watched.visit(reading.receive, reading=True) as visit:
+            with watched.visit(last.receive):
+                await until(lambda: last.waiting == 1)
+            assert reading.calls == 0
+            visit.listen()
+            await until(lambda: reading.waiting == 1)
+
+
+async def test_the_end_of_the_gateway_cancels_who_still_sends_a_body() -> None:
+    watched, left = Watching(), anyio.Event()
+
+    async def read() -> None:
+        with watched.departures.visit(Door().receive, reading=True) as visit:
+            await anyio.sleep_forever()
+        assert visit.gone
+        left.set()
+
+    async with anyio.create_task_group() as tasks:
+        async with watched:
+            tasks.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+        assert left.is_set()
 
 
 async def test_many_visits_are_watched_each_for_itself() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from waystone_asgi.exceptions import CallerLeft, InvalidRequestError, RequestTooLargeError
-from waystone_asgi.requests import Head, read_body, route_path
+from waystone_asgi.requests import MAX_HEADER_BYTES, Head, read_body, route_path
 from waystone_asgi.types import Message
 
 anyio_test = pytest.mark.anyio
@@ -56,6 +56,15 @@ def test_a_plain_body_passes(coding: bytes | None) -> None:
 def test_a_coded_body_is_refused(coding: bytes) -> None:
     with pytest.raises(InvalidRequestError, match="without a content-encoding"):
         head((b"content-encoding", coding)).check(LIMIT)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_headers_that_are_too_long_are_refused(count: int) -> None:
+    size = MAX_HEADER_BYTES // count
+    headers = [(b"x-%d" % number, b"x" * size) for number in range(count)]
+    head(*headers).check(LIMIT)
+    with pytest.raises(InvalidRequestError, match="headers are too long"):
+        head(*headers, (b"y", b"x" * (MAX_HEADER_BYTES % count + 1))).check(LIMIT)
 
 
 class Sender:

@@ -172,6 +172,8 @@ class Departures:
                     tasks.start_soon(visit.watch)
                 self._waiting.popleft()
         finally:
+            # On the next event loop a visit may begin before this runs there.
+            self._kind = Visit
             self._waiting.clear()
             await self._dismiss()
 
