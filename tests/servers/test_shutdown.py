@@ -84,6 +84,29 @@ def test_a_signal_loses_no_answer_and_no_record(
     assert {row["outcome"] for row in rows} == {"ok"}
 
 
+@every_server
+@every_life
+def test_a_second_interrupt_cancels_and_loses_no_record(
+    start: Start, tmp_path: Path, provider: ScriptedProvider, server: str, lifespan: bool
+) -> None:
+    provider.forget()
+    with (
+        start(server, tmp_path, lifespan=lifespan) as served,
+        Caller(served, "openai/half", stream=True) as caller,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        caller.send()
+        exchange = provider.take("half")
+        assert exchange.held.wait(5)
+        ended = pool.submit(served.end, signal.SIGINT)
+        wait_until_it_refuses(served)
+        served.end(signal.SIGINT)
+        ended.result()
+        assert exchange.closed.wait(5)
+    [row] = Ledger(tmp_path / "main.db").rows()
+    assert (row["request_id"], row["outcome"]) == (caller.request_id, "cancelled")
+
+
 def test_sigkill_loses_at_most_the_last_batch(start: Start, tmp_path: Path) -> None:
     ages = []
     for number in range(3):
