@@ -10,7 +10,7 @@ import pytest
 import trio.testing
 
 from waystone_asgi.exceptions import GatewayError, UpstreamError, UpstreamTimeoutError
-from waystone_asgi.providers.openai_stream import StreamDecoder
+from waystone_asgi.providers.openai import StreamDecoder
 from waystone_asgi.relay import drain, first_events, relay
 from waystone_asgi.responses import Reply
 from waystone_asgi.sse import DONE

@@ -22,8 +22,7 @@ from .exceptions import CallerLeft, GatewayError, InternalError, OverloadedError
 from .identity import claimed, name
 from .identity import identify as read_metadata
 from .lifespan import Lifespan, serve_lifespan
-from .providers.openai import build_request, parse_response
-from .providers.openai_stream import StreamDecoder
+from .providers.openai import StreamDecoder, build_request, parse_response
 from .providers.provider import Provider
 from .records import Timeouts
 from .relay import drain, first_events, relay

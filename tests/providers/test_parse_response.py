@@ -92,6 +92,11 @@ def answer(choice: bytes, head: bytes = b'"created":7,') -> bytes:
             CHOICE_HEAD + rb'"m\u0065ssage":{' + ALL + b'"content":"a"}}',
             id="an escaped key",
         ),
+        pytest.param(
+            rb'{"type":"message","m\u0065ssage":{"content":"a"}}',
+            CHOICE_HEAD + rb'"type":"message","m\u0065ssage":{' + ALL + b'"content":"a"}}',
+            id="an escaped key and its twin as a value",
+        ),
     ],
 )
 @pytest.mark.parametrize("role", [b"", b'"role":"assistant",'], ids=["no role", "role"])

@@ -9,7 +9,7 @@ import pytest
 
 from waystone_asgi import sse
 from waystone_asgi.exceptions import ProviderRefusedError, UpstreamCredentialError, UpstreamError
-from waystone_asgi.providers.openai_stream import StreamDecoder
+from waystone_asgi.providers.openai import StreamDecoder
 from waystone_asgi.records import Usage
 from waystone_asgi.wire.requests import decode_chat_request
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from waystone_asgi.providers.openai_stream import StreamDecoder
+from waystone_asgi.providers.openai import StreamDecoder
 from waystone_asgi.wire.requests import decode_chat_request
 
 from .exchanges import EXCHANGES, Exchange, cases

@@ -6,12 +6,13 @@ an error or the end, or be no event at all. No await, no client, no clock.
 
 from __future__ import annotations
 
-from ..exceptions import GatewayError, UpstreamError
-from ..records import Usage
-from ..sse import DONE, EventSplitter, EventTooLongError, event_data
-from ..wire.chat import CHUNK, ChatCompletionChunk, ChatCompletionRequest
-from ..wire.members import MALFORMED, encode
-from .openai import parse_error, parse_refusal, parse_usage
+from ...exceptions import GatewayError, UpstreamError
+from ...records import Usage
+from ...sse import DONE, EventSplitter, EventTooLongError, event_data
+from ...wire.chat import CHUNK, ChatCompletionChunk, ChatCompletionRequest
+from ...wire.members import MALFORMED, encode
+from .errors import parse_error, parse_refusal
+from .tokens import parse_usage
 
 
 class StreamDecoder:

@@ -1,0 +1,23 @@
+"""OpenAI's dialect: the one that comes in, so that most bytes pass as they are.
+
+In: a decoded request, or an answer's bytes in any cut. Out: the bytes to send, or the answer with
+what the contract adds, and its `Usage`. No await, no client, no clock.
+"""
+
+from __future__ import annotations
+
+from .answer import Answer, parse_response
+from .errors import parse_error, parse_refusal
+from .request import build_request
+from .stream import StreamDecoder
+from .tokens import parse_usage
+
+__all__ = (
+    "Answer",
+    "StreamDecoder",
+    "build_request",
+    "parse_error",
+    "parse_refusal",
+    "parse_response",
+    "parse_usage",
+)
