@@ -55,6 +55,10 @@ class Peer:
             left -= len(data)
             self.closed.wait(every)
 
+    def glance(self) -> None:
+        """Read the beginning of a request."""
+        self._read()
+
     def wait_for_close(self) -> None:
         """Read until the gateway closes."""
         while self._read():
@@ -89,6 +93,11 @@ Script: TypeAlias = Sequence[Step]
 def request(peer: Peer) -> None:
     """Step: read a request."""
     peer.read_request()
+
+
+def glance(peer: Peer) -> None:
+    """Step: read the beginning of a request, whatever it is."""
+    peer.glance()
 
 
 def hold(peer: Peer) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -15,9 +17,9 @@ from waystone_asgi.upstream.answer import AsyncioResponse
 from waystone_asgi.upstream.asyncio import AsyncioUpstream
 from waystone_asgi.upstream.connection import BUFFER_SIZE
 
-from .calls import LONG, endpoint, exchange, happens, post
+from .calls import endpoint, exchange, happens, post
 from .conftest import ASYNCIO, UVLOOP, Backend
-from .scripted import Peer, Provider, answer, hold, request, reset, serve, until
+from .scripted import Peer, Provider, answer, glance, hold, request, serve, until
 
 pytestmark = pytest.mark.anyio
 
@@ -142,25 +144,29 @@ async def test_memory_is_bounded(upstream: AsyncioUpstream) -> None:
         await happens(provider.peers[0].closed)
 
 
-@pytest.mark.parametrize("place", ["given", "taken"])
-async def test_cancelled_in_the_queue(place: str) -> None:
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("how", ["given back", "closed"])
+async def test_cancelled_in_the_queue(how: str, when: str) -> None:
     """Who leaves the queue in the moment its turn comes hands the place on."""
     upstream = AsyncioUpstream(max_connections=1)
-    go = threading.Event()
-    script = [request, until(go), answer(b"in order"), serve if place == "given" else reset]
-    with Provider([script]) as provider:
-        sent = post(endpoint(provider), timeouts=LONG)
-        first, second, third = (
-            asyncio.create_task(exchange(upstream, sent), name=str(number)) for number in range(3)
-        )
-        await become(lambda: provider.requests == 1)
-        # The second is cancelled after it has been given the connection, before it runs.
-        first.add_done_callback(lambda task: second.cancel())
-        go.set()
-        assert await first == (200, b"in order")
-        with pytest.raises(asyncio.CancelledError):
-            await second
+    compressed = answer(gzip.compress(b"in order"), b"content-encoding: gzip")
+    with Provider([[request, compressed, serve]]) as provider:
+        sent = post(endpoint(provider))
+        response = await upstream.send(sent)
+        assert await response.receive() == b"in order"
+        second, third = (asyncio.create_task(exchange(upstream, sent)) for _ in range(2))
+        await asyncio.sleep(0)
+        # The connection is still held. From here on nobody else runs before the last line.
+        if when == "before":
+            second.cancel()
+        if how == "given back":
+            assert await response.receive() == b""
+        else:
+            await response.aclose()
+        second.cancel()
         assert await third == (200, b"in order")
+        assert second.cancelled()
+        assert len(provider.peers) == (1 if how == "given back" else 2)
     await upstream.aclose()
 
 
@@ -182,15 +188,71 @@ async def test_closing_while_others_wait() -> None:
     """Who waits for a connection, or is about to get one, is told."""
     upstream = AsyncioUpstream(max_connections=1)
     with Provider([[hold]]) as provider:
-        tasks = [
-            asyncio.create_task(exchange(upstream, post(endpoint(provider)))) for _ in range(2)
-        ]
+        first, second, third = (
+            asyncio.create_task(exchange(upstream, post(endpoint(provider)))) for _ in range(3)
+        )
         await asyncio.sleep(0)
+        third.cancel()
         await upstream.aclose()
-        for task in tasks:
+        for task in (first, second):
             with pytest.raises(UpstreamError):
                 await task
+        with pytest.raises(asyncio.CancelledError):
+            await third
         assert upstream.open_connections == 0
+
+
+async def test_closing_what_was_never_opened() -> None:
+    """There is nothing to close."""
+    await AsyncioUpstream().aclose()
+
+
+async def test_a_parked_connection_is_lost(upstream: AsyncioUpstream) -> None:
+    """All has arrived before the provider closed, though it is not decompressed yet."""
+    compressed = answer(gzip.compress(b"in order"), b"content-encoding: gzip")
+    with Provider([[request, compressed]]) as provider:
+        response = await upstream.send(post(endpoint(provider)))
+        await become(lambda: upstream.open_connections == 0)
+        assert [await response.receive(), await response.receive()] == [b"in order", b""]
+        assert await exchange(upstream, post(endpoint(provider))) == (200, b"in order")
+
+
+async def test_a_closing_transport_is_not_used(upstream: AsyncioUpstream) -> None:
+    """Between the failure of a transport and the news of it, somebody may ask for it."""
+    with Provider() as provider:
+        await exchange(upstream, post(endpoint(provider)))
+        assert upstream._pool is not None
+        (connection,) = upstream._pool.sockets
+        connection._transport.close()
+        assert await exchange(upstream, post(endpoint(provider))) == (200, b"in order")
+        assert len(provider.peers) == 2
+
+
+async def test_an_answer_while_the_request_is_sent(upstream: AsyncioUpstream) -> None:
+    """The request goes on while its answer is read."""
+    head = OK + b"content-length: 9\r\n\r\nbegin"
+    go = threading.Event()
+    with Provider([[glance, head, until(go), request, b" end", hold]]) as provider:
+        response = await upstream.send(post(endpoint(provider), bytes(32 << 20)))
+        assert await response.receive() == b"begin"
+        go.set()
+        assert await response.receive() == b" end"
+        assert await response.receive() == b""
+        await response.aclose()
+
+
+async def test_every_address_is_tried(
+    upstream: AsyncioUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address that does not answer leaves time for the next one."""
+
+    async def getaddrinfo(host: str, port: int, *, type: int) -> list[tuple[Any, ...]]:
+        return [(0, 0, 0, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    with Provider() as provider:
+        target = endpoint(provider, host="provider.example")
+        assert await exchange(upstream, post(target)) == (200, b"in order")
 
 
 async def test_many_endpoints(upstream: AsyncioUpstream) -> None:

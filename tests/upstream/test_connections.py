@@ -25,6 +25,7 @@ from .scripted import (
     answer,
     endless,
     flood,
+    glance,
     hold,
     request,
     reset,
@@ -300,7 +301,7 @@ async def test_a_provider_that_reads_slowly(upstream: Upstream, transport: str) 
 
 async def test_an_answer_before_the_request_is_sent(upstream: Upstream, transport: str) -> None:
     """A provider may refuse a large request early; the connection is not used again."""
-    script: Script = [answer(b"{}", status=b"413 Too Large"), hold]
+    script: Script = [glance, answer(b"{}", status=b"413 Too Large"), hold]
     with Provider([script]) as provider:
         sent = post(endpoint(provider), UNREAD, SHORT)
         if transport == "httpx":  # It looks for an answer once it has sent all.

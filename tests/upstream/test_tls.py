@@ -21,7 +21,19 @@ from waystone_asgi.upstream.asyncio import AsyncioUpstream
 from waystone_asgi.upstream.httpx import HTTPXUpstream
 
 from .calls import LONG, endpoint, exchange, happens, post
-from .scripted import Peer, Provider, Script, answer, end_tls, flood, hold, raw, request, reset
+from .scripted import (
+    Provider,
+    Script,
+    answer,
+    end_tls,
+    flood,
+    glance,
+    hold,
+    raw,
+    request,
+    reset,
+    tell,
+)
 
 pytestmark = [
     pytest.mark.anyio,
@@ -166,12 +178,7 @@ async def test_until_close(upstream: Upstream, certificate: Certificate) -> None
 async def test_cancel_in_the_handshake(upstream: Upstream) -> None:
     """The provider sees at once that nobody waits any more."""
     greeted = threading.Event()
-
-    def read_greeting(peer: Peer) -> None:
-        peer.sock.recv(1)
-        greeted.set()
-
-    with Provider([[read_greeting, hold]]) as provider:
+    with Provider([[glance, tell(greeted), hold]]) as provider:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(exchange, upstream, post(endpoint(provider, scheme="https")))
             await happens(greeted)

@@ -138,7 +138,6 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note that there is a socket."""
         self._transport = cast("asyncio.Transport", transport)
-        self._pool.sockets.add(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The buffer that all connections share: it is emptied before anyone else can read."""
@@ -196,9 +195,8 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The request does not fit into the socket: what counts now is that it moves on."""
         self._writing_paused = True
-        if self._response is not None:
-            self._unsent = self._transport.get_write_buffer_size()
-            self._allow(self._request.timeouts.idle)
+        self._unsent = self._transport.get_write_buffer_size()
+        self._allow(self._request.timeouts.idle)
 
     def resume_writing(self) -> None:
         """The request is as good as sent: the time to the first byte starts."""

@@ -30,7 +30,8 @@ def _reason(error: BaseException) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"The provider's certificate is not valid: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"There is no TLS connection to the provider ({error.reason})."
+        reason = getattr(error, "reason", None) or type(error).__name__
+        return f"There is no TLS connection to the provider ({reason})."
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return "The provider's host name does not resolve."
     if isinstance(error, ConnectionRefusedError):

@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from contextlib import suppress
 from weakref import WeakValueDictionary
 
 from ..exceptions import UpstreamError, UpstreamTimeoutError
@@ -45,7 +46,7 @@ class Pool:
     """All connections of one upstream on one event loop, at most `limit` at a time.
 
     `sites` keeps a site as long as a connection or a caller does. `sockets` are the connections
-    whose socket is not closed yet.
+    that were handed out and whose socket is not closed yet.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, limit: int, keep_alive: float) -> None:
@@ -86,6 +87,7 @@ class Pool:
             self._free()
             raise
         self._owners.add(connection)
+        self.sockets.add(connection)
         return connection
 
     def release(self, connection: Connection) -> None:
@@ -151,7 +153,8 @@ class Pool:
                 return await waiter
         except BaseException as error:
             if not waiter.done() or waiter.cancelled():
-                self._waiting.remove(place)
+                with suppress(ValueError):  # It has been passed over already.
+                    self._waiting.remove(place)
             elif (given := waiter.result()) is None:
                 self._free()
             else:
