@@ -321,3 +321,38 @@ async def test_a_box_that_was_closed_can_be_opened_again() -> None:
         await outbox.aclose()
     assert ids(sink) == [1, 2]
     assert sink.life == ["open", "closed"] * 2
+
+
+async def test_settled_returns_when_what_was_offered_is_handed_over() -> None:
+    """What is offered later is not waited for."""
+    begun, go_on = anyio.Event(), anyio.Event()
+
+    async def before() -> None:
+        begun.set()
+        await go_on.wait()
+
+    sink = Sink(before)
+    outbox = Outbox([sink])
+    await outbox.settled()
+    assert outbox.offer(record(1))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.flush)
+        await begun.wait()
+        with anyio.move_on_after(0) as hasty:
+            await outbox.settled()
+        assert hasty.cancelled_caught
+        tasks.start_soon(_let_go_on, outbox, go_on)
+        await outbox.settled()
+    assert ids(sink)[:1] == [1]
+
+
+async def _let_go_on(outbox: Outbox, go_on: anyio.Event) -> None:
+    assert outbox.offer(record(2))
+    go_on.set()
+
+
+async def test_settled_does_not_wait_for_ever() -> None:
+    outbox = Outbox([Sink(anyio.sleep_forever)], wait_seconds=0.01)
+    assert outbox.offer(record(1))
+    await outbox.settled()
+    assert len(outbox) == 1

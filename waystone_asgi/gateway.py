@@ -180,6 +180,9 @@ class Gateway:
                 await self._refuse(call, error)
             finally:
                 self._life.leave()
+            if self._life.alone:
+                # Servers wait for calls and not for us: the call lasts until its record is safe.
+                await self.outbox.settled()
 
     async def _refuse(self, call: Call, error: Exception) -> None:
         """Answer with the error, unless an answer has begun. A bug is logged and answered too."""

@@ -103,6 +103,11 @@ class Lifespan:
         life = self._life
         return life.state == "open" and not life.abandoned
 
+    @property
+    def alone(self) -> bool:
+        """Whether a request opened it, so that nobody says when the process is about to end."""
+        return not self._life.kept
+
     def enter(self) -> None:
         """A request has begun."""
         self.in_flight += 1

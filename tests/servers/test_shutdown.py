@@ -26,13 +26,6 @@ every_server = pytest.mark.parametrize("server", SERVERS)
 every_life = pytest.mark.parametrize("lifespan", [True, False], ids=["lifespan", "lazy"])
 
 
-AT_ONCE = pytest.mark.xfail(
-    strict=False,
-    reason="uvicorn raises the signal again, which ends the process, as soon as no call is under "
-    "way; without a lifespan a call does not wait for its record",
-)
-
-
 def complete(served: Served, model: str = "echo/echo", *, stream: bool = False) -> str:
     """One answered request; its id."""
     with Caller(served, model, stream=stream) as caller:
@@ -46,7 +39,6 @@ def complete(served: Served, model: str = "echo/echo", *, stream: bool = False) 
 @every_life
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_loses_no_answer_and_no_record(
-    request: pytest.FixtureRequest,
     start: Start,
     tmp_path: Path,
     provider: ScriptedProvider,
@@ -54,8 +46,6 @@ def test_a_signal_loses_no_answer_and_no_record(
     lifespan: bool,
     number: signal.Signals,
 ) -> None:
-    if server.startswith("uvicorn") and not lifespan and number == signal.SIGTERM:
-        request.applymarker(AT_ONCE)
     provider.forget()
     ledger = Ledger(tmp_path / "main.db")
     with (

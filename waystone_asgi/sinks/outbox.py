@@ -60,6 +60,9 @@ class Outbox:
         self._filled = anyio.Event()
         self._emptied = anyio.Event()
         self._emitting = anyio.Lock()
+        self._delivered = anyio.Event()
+        self._offered = 0
+        self._unsettled = 0
         self.dropped = 0
         self.failed = 0
 
@@ -71,6 +74,7 @@ class Outbox:
         if len(self._queue) >= self._limit:
             return False
         self._queue.append(record)
+        self._offered += 1
         if len(self._queue) == 1:
             self._filled.set()
         return True
@@ -92,6 +96,19 @@ class Outbox:
                 self.dropped += 1
                 logger.error("The queue of usage records is full: %d dropped.", self.dropped)
 
+    async def settled(self) -> None:
+        """Return when every record offered so far is handed over, or after a bounded time."""
+        with anyio.move_on_after(self._wait_seconds):
+            due = self._offered
+            while self._offered - self._pending < due:
+                if self._delivered.is_set():
+                    self._delivered = anyio.Event()
+                await self._delivered.wait()
+
+    @property
+    def _pending(self) -> int:
+        return len(self._queue) + self._unsettled
+
     async def run(self) -> None:
         """Hand batches over until cancelled."""
         while True:
@@ -108,6 +125,7 @@ class Outbox:
                 if not self._owed:
                     count = min(len(self._queue), BATCH_RECORDS)
                     batch = [self._queue.popleft() for _ in range(count)]
+                    self._unsettled = count
                     self._owed.extend((sink, batch) for sink in self._sinks)
                     self._emptied.set()
                 while self._owed:
@@ -115,6 +133,8 @@ class Outbox:
                     await self._emit(*self._owed[0])
                     self._owed.popleft()
                     await anyio.lowlevel.checkpoint_if_cancelled()
+                self._unsettled = 0
+                self._delivered.set()
 
     async def open(self) -> None:
         """Open the sinks that want to be opened; what they raise is the host's to see."""
@@ -122,6 +142,7 @@ class Outbox:
         self._filled = anyio.Event()
         self._emptied = anyio.Event()
         self._emitting = anyio.Lock()
+        self._delivered = anyio.Event()
         for sink in self._sinks:
             if (open_sink := getattr(sink, "open", None)) is not None:
                 await open_sink()
