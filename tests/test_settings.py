@@ -24,6 +24,7 @@ from waystone_asgi.settings import (
     local_upstream,
 )
 from waystone_asgi.testing import FakeProvider, completion
+from waystone_asgi.upstream.asyncio import AsyncioUpstream
 from waystone_asgi.upstream.httpx import HTTPXUpstream
 from waystone_asgi.upstream.local import LocalUpstream
 
@@ -136,10 +137,19 @@ def test_providers() -> None:
 
 
 def test_the_transport_may_be_ours_httpxs_or_the_hosts() -> None:
-    assert choose_upstream(None) is HTTPXUpstream
     for transport in (httpx.MockTransport(print), httpx2.MockTransport(print)):  # type: ignore[arg-type]
         assert isinstance(choose_upstream(transport)(), HTTPXUpstream)
     own = FakeProvider(completion("hi"))
     assert choose_upstream(own)() is own
     refuses(lambda: choose_upstream(object()), "upstream", "httpx")
     assert isinstance(local_upstream(), LocalUpstream)
+
+
+@pytest.mark.anyio
+async def test_the_transport_of_our_own_is_the_fastest_that_the_event_loop_has(
+    anyio_backend_name: str,
+) -> None:
+    upstream = choose_upstream(None)()
+    kind = AsyncioUpstream if anyio_backend_name == "asyncio" else HTTPXUpstream
+    assert type(upstream) is kind
+    await upstream.aclose()

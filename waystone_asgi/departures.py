@@ -18,6 +18,7 @@ from typing import Self
 import anyio
 from anyio.abc import TaskGroup
 
+from .loops import on_asyncio
 from .types import Receive
 
 logger = logging.getLogger("waystone_asgi")
@@ -160,7 +161,7 @@ class Departures:
 
     async def run(self, tasks: TaskGroup) -> None:
         """Watch each visit that lasts, in `tasks`, until cancelled; then cancel those under way."""
-        self._kind = TaskVisit if _on_asyncio() else Visit
+        self._kind = TaskVisit if on_asyncio() else Visit
         try:
             while True:
                 if not self._waiting:
@@ -187,11 +188,3 @@ class Departures:
                 self._emptied = anyio.Event()
                 await self._emptied.wait()
         self._dismissing = False
-
-
-def _on_asyncio() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

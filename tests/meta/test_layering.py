@@ -18,7 +18,7 @@ TIERS = {
     "edges": "upstream routing requests responses relay departures lifespan sinks entities",
     "rooms": "authentication identity catalog providers usage",
     "words": "wire sse records",
-    "ground": "types exceptions",
+    "ground": "types exceptions loops",
 }
 ALLOWED = {
     ("cli.check", "config"): "the command shows what a configuration means",
@@ -42,7 +42,7 @@ LIBRARIES = {
     # In upstream a transport of its own. In lifespan to start a task without a parent, which anyio
     # has no word for; in departures because a cancel scope a request costs more than its routing.
     "asyncio": "upstream.asyncio upstream.alarm upstream.answer upstream.connection upstream.pool"
-    " lifespan departures",
+    " lifespan departures loops",
     "trio": "lifespan",
     "uvicorn": "cli.serve",
 }
