@@ -60,6 +60,9 @@ class HTTPXUpstream:
             raise _late(timer, seconds) from None
         except (httpx.ConnectError, httpx.InvalidURL, OSError, ValueError) as error:
             raise unreachable(error) from None
+        except AttributeError:
+            # anyio asks uvloop for the peer of a socket that was reset as it was accepted.
+            raise UpstreamError("The provider closed the connection without an answer.") from None
         except httpx.TransportError as error:
             raise UpstreamError(
                 f"The provider gave no valid answer ({type(error).__name__})."
