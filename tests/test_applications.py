@@ -62,6 +62,21 @@ async def test_anything_else_is_not_found_and_says_where_the_api_is(path: str, w
     assert answer.error["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize("path", ["/nothing", "/health", "/api/gateway/v1", "/api/gateway"])
+async def test_a_websocket_is_closed_wherever_it_goes(path: str) -> None:
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    scope = {"type": "websocket", "path": path, "root_path": "", "headers": []}
+    await create_app(make())(scope, receive, send)
+    assert sent == ["websocket.close"]
+
+
 @pytest.mark.parametrize(
     ("path", "method", "allow"),
     [

@@ -143,7 +143,7 @@ def test_each_event_loop_opens_and_closes_it(name: str, backend: str) -> None:
     client = TestClient(
         host.build(gateway), headers={"authorization": f"Bearer {KEY}"}, **BACKENDS[backend]
     )
-    for count in range(1, 4):
+    for count in (1, 2):
         answer = client.post(f"{host.prefix}/v1/chat/completions", json=ASK)
         assert answer.json()["choices"][0]["message"]["content"] == "hello"
         assert len(sink.records) == count, "the end of the loop hands over the record"
