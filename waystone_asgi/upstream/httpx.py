@@ -62,7 +62,7 @@ class HTTPXUpstream:
             raise unreachable(error) from None
         except AttributeError:
             # anyio asks uvloop for the peer of a socket that was reset as it was accepted.
-            raise UpstreamError("The provider closed the connection without an answer.") from None
+            raise UpstreamError("The provider cannot be reached: it resets connections.") from None
         except httpx.TransportError as error:
             raise UpstreamError(
                 f"The provider gave no valid answer ({type(error).__name__})."
