@@ -812,8 +812,8 @@ async def test_a_sink_that_hangs_keeps_neither_requests_nor_the_gateway() -> Non
         for _ in range(3):
             assert (await chat(gateway)).status == 200
     assert slow.records == []
-    assert len(good.records) + gateway.outbox.dropped == 4
-    assert gateway.outbox.failed == len(good.records)
+    assert gateway.outbox.failed + gateway.outbox.dropped == 4
+    assert len(good.records) <= gateway.outbox.failed
 
 
 # The transport.

@@ -180,7 +180,7 @@ class Gateway:
                 await self._refuse(call, error)
             finally:
                 self._life.leave()
-            if self._life.alone:
+            if self._life.is_alone:
                 # Servers wait for calls and not for us: the call lasts until its record is safe.
                 await self.outbox.settled()
 

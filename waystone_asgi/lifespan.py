@@ -104,9 +104,9 @@ class Lifespan:
         return life.state == "open" and not life.abandoned
 
     @property
-    def alone(self) -> bool:
+    def is_alone(self) -> bool:
         """Whether a request opened it, so that nobody says when the process is about to end."""
-        return not self._life.kept
+        return not self._life.kept and self.is_open
 
     def enter(self) -> None:
         """A request has begun."""

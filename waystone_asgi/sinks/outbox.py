@@ -21,7 +21,7 @@ from ..types import Sink
 
 Overflow = Literal["wait", "drop"]
 
-BATCH_SECONDS = 0.05
+BATCH_SECONDS = 0.1
 """How long records gather before they are handed over; with the commit well under 200 ms."""
 
 BATCH_RECORDS = 1000
@@ -119,11 +119,16 @@ class Outbox:
             await self.flush()
 
     async def flush(self) -> None:
-        """Hand over all that is queued. A batch that is on its way is finished though cancelled."""
+        """Hand over all that is queued now; what comes meanwhile gathers for the next batch.
+
+        A batch that is on its way is finished though cancelled.
+        """
         async with self._emitting:
-            while self._owed or self._queue:
+            left = len(self._queue)
+            while self._owed or left:
                 if not self._owed:
-                    count = min(len(self._queue), BATCH_RECORDS)
+                    count = min(left, BATCH_RECORDS)
+                    left -= count
                     batch = [self._queue.popleft() for _ in range(count)]
                     self._unsettled = count
                     self._owed.extend((sink, batch) for sink in self._sinks)
@@ -150,8 +155,10 @@ class Outbox:
     async def aclose(self) -> None:
         """Hand over what is left, within its time, and close the sinks."""
         with anyio.move_on_after(self._close_seconds, shield=True):
-            await self.flush()
+            while self._owed or self._queue:
+                await self.flush()
         if left := len(self._queue) + sum(len(batch) for _, batch in self._owed):
+            self.failed += left
             logger.error("%d usage records were not handed over in time.", left)
         for sink in self._sinks:
             if (close_sink := getattr(sink, "aclose", None)) is not None:
