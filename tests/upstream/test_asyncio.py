@@ -13,6 +13,7 @@ import pytest
 
 from waystone_asgi.exceptions import UpstreamError, UpstreamTimeoutError
 from waystone_asgi.records import Endpoint, Timeouts
+from waystone_asgi.upstream.alarm import Alarm
 from waystone_asgi.upstream.answer import AsyncioResponse
 from waystone_asgi.upstream.asyncio import AsyncioUpstream
 from waystone_asgi.upstream.connection import BUFFER_SIZE
@@ -200,6 +201,7 @@ async def test_closing_while_others_wait() -> None:
         with pytest.raises(asyncio.CancelledError):
             await third
         assert upstream.open_connections == 0
+    assert len(provider.peers) <= 1
 
 
 async def test_closing_what_was_never_opened() -> None:
@@ -262,6 +264,7 @@ async def test_many_endpoints(upstream: AsyncioUpstream) -> None:
             headers = (
                 (b"authorization", b"AWS4-HMAC-SHA256 Credential=AKID/1, Signature=%d" % number),
                 (b"x-amz-date", b"%d" % number),
+                (b"content-type", b"multipart/form-data; boundary=%d" % number),
             )
             target = endpoint(provider, path=f"/{number}", headers=headers)
             assert await exchange(upstream, post(target)) == (200, b"in order")
@@ -269,6 +272,52 @@ async def test_many_endpoints(upstream: AsyncioUpstream) -> None:
         assert len(upstream._prepared) == 1024
         assert upstream._pool is not None
         assert len(upstream._pool.sites) == 1
+
+
+async def test_lost_before_it_is_used(
+    upstream: AsyncioUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is closed between being made and being handed out."""
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+
+    async def connect_and_wait(*args: Any, **keywords: Any) -> Any:
+        transport, protocol = await connect(*args, **keywords)
+        await become(lambda: protocol.closed)
+        return transport, protocol
+
+    monkeypatch.setattr(loop, "create_connection", connect_and_wait)
+    with Provider([[]]) as provider:
+        with pytest.raises(UpstreamError, match="closed the connection"):
+            await exchange(upstream, post(endpoint(provider)))
+        monkeypatch.undo()
+        assert await exchange(upstream, post(endpoint(provider))) == (200, b"in order")
+
+
+async def test_cancelled_as_the_answer_arrives(upstream: AsyncioUpstream) -> None:
+    """The connection is free already, and stays so."""
+    with Provider() as provider:
+        task = asyncio.create_task(exchange(upstream, post(endpoint(provider))))
+        while not upstream.idle_connections:  # noqa: ASYNC110, every turn of the loop counts
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await exchange(upstream, post(endpoint(provider))) == (200, b"in order")
+        assert len(provider.peers) == 1
+
+
+async def test_an_alarm_that_was_cancelled() -> None:
+    """It may be set again, by a transport that does not know yet, and stays silent."""
+    rung: list[bool] = []
+    loop = asyncio.get_running_loop()
+    alarm, other = (Alarm(loop, lambda: rung.append(True)) for _ in range(2))
+    alarm.set(loop.time() + 5)
+    alarm.cancel()
+    alarm.set(loop.time())
+    other.set(loop.time() + 0.01)
+    await become(lambda: bool(rung))
+    assert rung == [True]
 
 
 async def test_hosts(upstream: AsyncioUpstream) -> None:

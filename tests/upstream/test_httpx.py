@@ -91,6 +91,7 @@ async def test_another_transport() -> None:
         (httpx.ReadError("no"), UpstreamError, "no valid answer"),
         (httpx.InvalidURL("no"), UpstreamError, "cannot be reached"),
         (ssl.SSLError(1, "no"), UpstreamError, "no TLS connection"),
+        (AttributeError("uvloop"), UpstreamError, "cannot be reached"),
     ],
     ids=lambda value: type(value).__name__,
 )

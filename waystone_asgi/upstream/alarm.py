@@ -31,8 +31,8 @@ class Alarm:
             self._arm(deadline)
 
     def cancel(self) -> None:
-        """Never ring again."""
-        self.deadline = self._when = NEVER
+        """Never ring again, and forget whom to call, who refers to this object."""
+        self._ring = _silence
         if self._handle is not None:
             self._handle.cancel()
 
@@ -49,3 +49,7 @@ class Alarm:
             self._arm(self.deadline)
         else:
             self._ring()
+
+
+def _silence() -> None:
+    pass

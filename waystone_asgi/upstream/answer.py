@@ -73,7 +73,8 @@ class AsyncioResponse:
 
     async def aclose(self) -> None:
         """See `types.UpstreamResponse`."""
-        self.close("The answer was closed before its end.")
+        if self.connection is not None or self.parked is not None:
+            self.close("The answer was closed before its end.")
 
     def close(self, reason: str) -> None:
         """Close the connection unless it has been given back; further reads raise the reason."""

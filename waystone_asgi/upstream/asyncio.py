@@ -17,6 +17,7 @@ from .answer import InflatedResponse
 from .failures import unreachable
 from .framing import check_endpoint
 from .pool import Pool, Site
+from .tls import default_context
 
 if TYPE_CHECKING:
     from ..records import Endpoint, UpstreamRequest
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 _MAX_ENDPOINTS = 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# These change from request to request under AWS's signatures, while the key stays the same.
-_SIGNED = frozenset((b"x-amz-date", b"x-amz-content-sha256"))
+# Headers that hold no credential, and may change from request to request.
+_HARMLESS = frozenset((b"accept", b"content-type", b"x-amz-content-sha256", b"x-amz-date"))
 _SIGNATURE = b"AWS4-HMAC-SHA256 "
 
 
@@ -108,18 +109,14 @@ class AsyncioUpstream:
         key = _credential(endpoint)
         site = pool.sites.get(key)
         if site is None:
-            tls = self._tls() if endpoint.scheme == "https" else None
+            tls = None
+            if endpoint.scheme == "https":
+                tls = self._ssl_context = self._ssl_context or default_context()
             site = pool.sites[key] = Site(endpoint.host, endpoint.port, tls)
         if len(self._prepared) >= _MAX_ENDPOINTS:
             del self._prepared[next(iter(self._prepared))]
         prepared = self._prepared[endpoint] = (_head(endpoint), site)
         return prepared
-
-    def _tls(self) -> ssl.SSLContext:
-        if self._ssl_context is None:
-            self._ssl_context = ssl.create_default_context()
-            self._ssl_context.set_alpn_protocols(["http/1.1"])
-        return self._ssl_context
 
 
 def _head(endpoint: Endpoint) -> bytes:
@@ -149,15 +146,15 @@ def _head(endpoint: Endpoint) -> bytes:
 def _credential(endpoint: Endpoint) -> tuple[object, ...]:
     """What two requests must have in common to share a connection.
 
-    Any header, and the query, may hold a credential; only the parts of AWS's signatures that are
-    known to change from request to request are left out.
+    Any header, and the query, may hold a credential. Left out is what is known not to, and what
+    AWS's signatures change from request to request while the key stays the same.
     """
     headers = []
     for name, value in endpoint.headers:
         name = name.lower()
         if name == b"authorization" and value.startswith(_SIGNATURE):
             headers.append((name, value.partition(b"/")[0]))
-        elif name not in _SIGNED:
+        elif name not in _HARMLESS:
             headers.append((name, value))
     query = endpoint.path.partition("?")[2]
     return (endpoint.scheme, endpoint.host, endpoint.port, query, *headers)

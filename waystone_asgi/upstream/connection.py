@@ -9,7 +9,6 @@ body, and its callbacks must not raise.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import TYPE_CHECKING, cast
 
 from ..exceptions import UpstreamError, UpstreamTimeoutError
@@ -17,6 +16,7 @@ from .alarm import NEVER, Alarm
 from .answer import AsyncioResponse
 from .framing import ends_with_connection
 from .parser import AnswerParser
+from .tls import ended_in_order
 
 if TYPE_CHECKING:
     from ..records import UpstreamRequest
@@ -36,7 +36,6 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
     """A socket to one `Site`, and the exchange that is going on over it, if any."""
 
     __slots__ = (
-        "_alarm",
         "_barren",
         "_pool",
         "_reading_paused",
@@ -47,7 +46,9 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         "_unsent",
         "_used",
         "_writing_paused",
+        "alarm",
         "closed",
+        "is_closing",
         "site",
     )
 
@@ -59,34 +60,25 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         self.site = site
         self.closed = False
         self._pool = pool
-        self._alarm = Alarm(pool.loop, self._ring)
+        self.alarm = Alarm(pool.loop, self._ring)
         self._total = NEVER
         self._reading_paused = self._writing_paused = self._used = False
         self._barren = self._unread = self._unsent = 0
 
     # For the pool, the sender and the reader of the answer
 
-    @property
-    def deadline(self) -> float:
-        """When the connection closes, while it is idle."""
-        return self._alarm.deadline
-
-    @property
-    def usable(self) -> bool:
-        """Whether nothing speaks against another request."""
-        return not (self.closed or self._transport.is_closing())
-
     def start(
         self, head: bytes, request: UpstreamRequest, now: float, total: float
     ) -> AsyncioResponse:
         """Write the request; `head` lacks only the length, `total` is when all must be over."""
         headers: list[tuple[bytes, bytes]] = []
-        response = AsyncioResponse(self, headers, self._pool.loop.create_future())
+        response = AsyncioResponse(self, headers, self._pool.create_future())
         self._ask(response, headers)
         self._barren = self._unread = 0
         self._request = request
         self._total = total
-        self._alarm.set(min(now + request.timeouts.first_byte, total))
+        deadline = now + request.timeouts.first_byte
+        self.alarm.set(deadline if deadline < total else total)
         body = request.body
         length = len(body)
         if length <= _COPY_UP_TO:
@@ -98,9 +90,10 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
 
     def expect(self, response: AsyncioResponse) -> asyncio.Future[None]:
         """A future that is done when the answer has gone on, or cannot."""
-        loop = self._pool.loop
-        waiter = response.waiter = loop.create_future()
-        self._alarm.set(min(loop.time() + self._request.timeouts.idle, self._total))
+        pool, total = self._pool, self._total
+        waiter = response.waiter = pool.create_future()
+        deadline = pool.time() + self._request.timeouts.idle
+        self.alarm.set(deadline if deadline < total else total)
         return waiter
 
     def resume(self) -> None:
@@ -129,7 +122,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         self._response = None
         if not self.closed:
             self.closed = True
-            self._alarm.cancel()
+            self.alarm.cancel()
             self._pool.forget(self)
             self._transport.abort()
 
@@ -138,6 +131,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note that there is a socket."""
         self._transport = cast("asyncio.Transport", transport)
+        self.is_closing = transport.is_closing
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The buffer that all connections share: it is emptied before anyone else can read."""
@@ -170,7 +164,9 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         elif self._unread > BUFFER_SIZE - READ_SIZE:
             self._reading_paused = True
             self._transport.pause_reading()
-        _wake(response)
+        waiter = response.waiter
+        if not waiter.done():
+            waiter.set_result(None)
 
     def eof_received(self) -> None:
         """The provider sends no more: the end of a body without a length, else a failure."""
@@ -179,7 +175,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
             response is not None
             and response.status
             and ends_with_connection(response.headers)
-            and _ended_in_order(self._transport)
+            and ended_in_order(self._transport)
         ):
             self._settle(response, reuse=False)
             _wake(response)
@@ -213,11 +209,13 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
             self.abort()
             return
         self._used = True
-        self._alarm.set(self._pool.loop.time() + self._pool.keep_alive)
-        if response.inflater is None:
+        self.alarm.set(self._pool.time() + self._pool.keep_alive)
+        if response.inflater is not None:
+            response.parked = self
+        elif self._pool.waiting:
             self._pool.release(self)
         else:
-            response.parked = self
+            self.site.idle.append(self)
 
     def _lose(self) -> None:
         response = self._response
@@ -236,11 +234,11 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
             self.abort()  # It has been idle for long enough.
             return
         timeouts = self._request.timeouts
-        if self._pool.loop.time() >= self._total:
+        if self._pool.time() >= self._total:
             self._expire("total", timeouts.total)
         elif response.status:
             if response.waiter.done():
-                self._alarm.set(self._total)  # The reader is slow, not the provider.
+                self.alarm.set(self._total)  # The reader is slow, not the provider.
             else:
                 self._expire("idle", timeouts.idle)
         elif not self._writing_paused:
@@ -252,7 +250,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
             self._expire("write", timeouts.idle)
 
     def _allow(self, seconds: float) -> None:
-        self._alarm.set(min(self._pool.loop.time() + seconds, self._total))
+        self.alarm.set(min(self._pool.time() + seconds, self._total))
 
     def _expire(self, timer: str, seconds: float) -> None:
         self.fail(
@@ -263,15 +261,3 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
 def _wake(response: AsyncioResponse) -> None:
     if not response.waiter.done():
         response.waiter.set_result(None)
-
-
-def _ended_in_order(transport: asyncio.Transport) -> bool:
-    """Whether the provider closed as it should: over TLS an alert tells that nobody cut it short.
-
-    RFC 9112, section 9.8. uvloop tells by itself; asyncio calls any end of the stream an end.
-    """
-    tls = transport.get_extra_info("ssl_object")
-    try:
-        return tls is None or not tls.read(1)
-    except ssl.SSLError as error:
-        return isinstance(error, ssl.SSLZeroReturnError)

@@ -37,7 +37,7 @@ class Site:
         idle = self.idle
         while idle:
             connection = idle.pop()
-            if connection.usable:
+            if not (connection.closed or connection.is_closing()):
                 return connection
         return None
 
@@ -51,6 +51,8 @@ class Pool:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, limit: int, keep_alive: float) -> None:
         self.loop = loop
+        self.time = loop.time
+        self.create_future = loop.create_future
         self.keep_alive = keep_alive
         self.view = memoryview(bytearray(READ_SIZE))
         self.sites: WeakValueDictionary[object, Site] = WeakValueDictionary()
@@ -58,7 +60,7 @@ class Pool:
         self._limit = limit
         self._taken = 0
         self._owners: set[Connection] = set()
-        self._waiting: deque[tuple[asyncio.Future[Connection | None], Site]] = deque()
+        self.waiting: deque[tuple[asyncio.Future[Connection | None], Site]] = deque()
         self._drained: asyncio.Future[None] | None = None
 
     async def acquire(
@@ -78,7 +80,7 @@ class Pool:
             given = await self._wait(site, deadline, seconds)
             if given is None:
                 break
-            if given.usable and not fresh:
+            if not (fresh or given.closed or given.is_closing()):
                 return given
             given.abort()
         try:
@@ -92,12 +94,12 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """Take back a connection that may be used again."""
-        while self._waiting:
-            waiter, site = self._waiting[0]
+        while self.waiting:
+            waiter, site = self.waiting[0]
             if waiter.done():
-                self._waiting.popleft()
+                self.waiting.popleft()
             elif site is connection.site:
-                self._waiting.popleft()
+                self.waiting.popleft()
                 waiter.set_result(connection)
                 return
             else:
@@ -122,18 +124,18 @@ class Pool:
     async def aclose(self) -> None:
         """Close every connection, and wait, not for long, until the sockets are closed."""
         self._drained = self.loop.create_future()
-        for waiter, _ in self._waiting:
+        for waiter, _ in self.waiting:
             if not waiter.done():
                 waiter.set_result(None)
-        self._waiting.clear()
+        self.waiting.clear()
         for connection in list(self.sockets):
             connection.fail(UpstreamError(_CLOSED))
         if self.sockets:
             await asyncio.wait([self._drained], timeout=1)
 
     def _free(self) -> None:
-        while self._waiting:
-            waiter, _ = self._waiting.popleft()
+        while self.waiting:
+            waiter, _ = self.waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 return
@@ -142,19 +144,19 @@ class Pool:
     def _evict(self) -> None:
         oldest = [site.idle[0] for site in self.sites.values() if site.idle]
         if oldest:
-            min(oldest, key=lambda connection: connection.deadline).abort()
+            min(oldest, key=lambda connection: connection.alarm.deadline).abort()
 
     async def _wait(self, site: Site, deadline: float, seconds: float) -> Connection | None:
         waiter: asyncio.Future[Connection | None] = self.loop.create_future()
         place = (waiter, site)
-        self._waiting.append(place)
+        self.waiting.append(place)
         try:
             async with asyncio.timeout_at(deadline):
                 return await waiter
         except BaseException as error:
             if not waiter.done() or waiter.cancelled():
                 with suppress(ValueError):  # It has been passed over already.
-                    self._waiting.remove(place)
+                    self.waiting.remove(place)
             elif (given := waiter.result()) is None:
                 self._free()
             else:
@@ -166,6 +168,8 @@ class Pool:
             raise
 
     async def _connect(self, site: Site, deadline: float, seconds: float) -> Connection:
+        if self._drained is not None:
+            raise UpstreamError(_CLOSED)
         try:
             async with asyncio.timeout_at(deadline):
                 connection = await self._dial(site, deadline)
