@@ -72,7 +72,7 @@ def decode_chat_request(body: bytes) -> ChatRequest:
     """Decode and check a chat completion request. Raises `InvalidRequestError`."""
     document = decode_document(body)
     # What is written as we would write it has no key twice, and most clients write so.
-    canonical = type(document) is dict and len(body) < _SMALL and encode(document) == body
+    canonical = type(document) is dict and encode(document) == body
     members = decode_members(body) if canonical else decode_members_once(body)
     try:
         request = view(document)
