@@ -175,7 +175,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
             response is not None
             and response.status
             and ends_with_connection(response.headers)
-            and ended_in_order(self._transport)
+            and ended_in_order(self._transport.get_extra_info("ssl_object"))
         ):
             self._settle(response, reuse=False)
             _wake(response)

@@ -1,8 +1,7 @@
-"""What the connections of asyncio ask of TLS, beyond what asyncio does by itself."""
+"""What `AsyncioUpstream` asks of TLS, beyond what an event loop does by itself."""
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 
 
@@ -13,12 +12,11 @@ def default_context() -> ssl.SSLContext:
     return context
 
 
-def ended_in_order(transport: asyncio.Transport) -> bool:
+def ended_in_order(tls: ssl.SSLObject | None) -> bool:
     """Whether the provider closed as it should: over TLS an alert tells that nobody cut it short.
 
     RFC 9112, section 9.8. uvloop tells by itself; asyncio calls any end of the stream an end.
     """
-    tls = transport.get_extra_info("ssl_object")
     try:
         return tls is None or not tls.read(1)
     except ssl.SSLError as error:
