@@ -56,8 +56,7 @@ class Visit:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        self.end()
-        self._departures.remove(self)
+        self._leave()
         return self._scope.__exit__(kind, error, traceback)
 
     def listen(self) -> None:
@@ -69,6 +68,13 @@ class Visit:
         self.ended = True
         if self._watch is not None:
             self._watch.cancel()
+
+    def _leave(self) -> None:
+        self.end()
+        self._departures.remove(self)
+        # The ticker still has the visit for a while, and must not keep the whole request for it:
+        # what lives that long is looked at by the garbage collector again and again.
+        del self._receive
 
     def cancel(self) -> None:
         """There is nobody to answer any more."""
@@ -83,9 +89,10 @@ class Visit:
         """Wait for the caller to leave."""
         if self.ended:
             return
+        receive = self._receive
         with anyio.CancelScope() as self._watch:
             try:
-                while (await self._receive())["type"] != "http.disconnect":
+                while (await receive())["type"] != "http.disconnect":
                     pass
             except Exception as error:
                 # Of this request only: what watches is shared with all others.
@@ -116,11 +123,12 @@ class TaskVisit(Visit):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        self.end()
-        self._departures.remove(self)
+        self._leave()
+        task = self._task
+        del self._task
         if not self.gone:
             return None
-        return self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
+        return task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
 
     def _interrupt(self) -> None:
         self._task.cancel()
