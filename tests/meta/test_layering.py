@@ -17,7 +17,7 @@ TIERS = {
     "corridor": "gateway calls settings",
     "edges": "upstream routing requests responses relay departures lifespan sinks entities",
     "rooms": "authentication identity catalog providers usage",
-    "words": "wire sse records",
+    "words": "wire sse records charges",
     "ground": "types exceptions loops",
 }
 ALLOWED = {

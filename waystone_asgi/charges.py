@@ -1,0 +1,114 @@
+"""What a request is counted against: windows of time, and charges to counters over them.
+
+In: windows as rules write them, and a time. Out: the buckets that usage falls into, and the words
+that rules and counters speak with each other. Amounts are whole numbers: requests, tokens,
+nano-dollars, or requests under way. Nothing here keeps a count or looks at a clock.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from msgspec import Struct
+
+Unit = Literal["requests", "tokens", "usd", "concurrent"]
+Calendar = Literal["minute", "hour", "day", "week", "month"]
+
+PARTS = 60
+"""Into how many buckets a rolling window is divided."""
+
+_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
+
+
+class Window(Struct, frozen=True, gc=False):
+    """A span of time: `per` a calendar window in UTC (weeks begin on Monday), or `seconds` past.
+
+    With neither it is the present moment, for what is counted only while it lasts. Usage falls into
+    buckets, each named by the Unix time of its start; a rolling window counts whole buckets, the
+    one in which it begins included, so it never forgets too early.
+    """
+
+    per: Calendar | None = None
+    seconds: int = 0
+
+    def span(self, now: float) -> tuple[int, int]:
+        """The bucket of `now`, and the first one that still counts."""
+        if self.per is not None:
+            start = self._start(now)
+            return start, start
+        if not self.seconds:
+            return 0, 0
+        size = self._size
+        bucket = int(now // size) * size
+        return bucket, bucket - -(-self.seconds // size) * size
+
+    def resets(self, now: float) -> float:
+        """Seconds until the window is over, or until a rolling one begins to forget `now`."""
+        if self.per is None:
+            return float(self.seconds)
+        return self._next(self._start(now)) - now
+
+    @property
+    def _size(self) -> int:
+        return max(1, self.seconds // PARTS)
+
+    def _start(self, now: float) -> int:
+        if self.per is not None and (seconds := _SECONDS.get(self.per)):
+            return int(now // seconds) * seconds
+        day = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        if self.per == "week":
+            day -= timedelta(days=day.weekday())
+        else:
+            day = day.replace(day=1)
+        return int(day.timestamp())
+
+    def _next(self, start: int) -> int:
+        if self.per is not None and (seconds := _SECONDS.get(self.per)):
+            return start + seconds
+        day = datetime.fromtimestamp(start, UTC)
+        if self.per == "week":
+            return int((day + timedelta(days=7)).timestamp())
+        return int((day + timedelta(days=32)).replace(day=1).timestamp())
+
+
+class Charge(Struct, frozen=True, gc=False):
+    """What one request wants from one counter.
+
+    `counter` names who and what is counted over which window, and is unique to the three. A
+    reservation takes `amount`; where less than that is left below `limit`, it takes what is left if
+    that is `least` or more. `limit` is the most that may be used and reserved together; None counts
+    without a limit.
+    """
+
+    counter: str
+    window: Window
+    amount: int
+    least: int
+    limit: int | None = None
+
+
+class Taken(Struct, frozen=True, gc=False):
+    """A reservation: all charges of one request, taken in one step.
+
+    `amounts` is what each charge took, `used` what its counter then held, used and reserved, this
+    request's share included. `buckets` is where each is counted, whenever it settles. `id` names it.
+    """
+
+    id: str
+    charges: tuple[Charge, ...]
+    amounts: tuple[int, ...]
+    used: tuple[int, ...]
+    buckets: tuple[int, ...]
+
+
+class Refused(Struct, frozen=True, gc=False):
+    """No reservation: the charges at `indexes` would have passed their limits; nothing was taken.
+
+    `used` is what each counter held, used and reserved. `retry_after` is for each charge the
+    seconds until enough may be free again, as far as that can be told.
+    """
+
+    indexes: tuple[int, ...]
+    used: tuple[int, ...]
+    retry_after: tuple[float, ...]
