@@ -91,8 +91,8 @@ class Charge(Struct, frozen=True, gc=False):
 class Taken(Struct, frozen=True, gc=False):
     """A reservation: all charges of one request, taken in one step.
 
-    `amounts` is what each charge took, `used` what its counter then held, used and reserved, this
-    request's share included. `buckets` is where each is counted, whenever it settles. `id` names it.
+    `amounts` is what each charge took, `used` what its counter then held, used and reserved, with
+    this request's share. `buckets` is where each is counted, whenever it settles. `id` names it.
     """
 
     id: str

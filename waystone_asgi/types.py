@@ -13,11 +13,13 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
+    from .charges import Charge, Refused, Taken
     from .records import Entity, Identity, Principal, UpstreamRequest, UsageRecord
 
 __all__ = (
     "ASGIApp",
     "Authenticate",
+    "Counters",
     "Entities",
     "HTTPConnection",
     "Identify",
@@ -60,6 +62,25 @@ class Entities(Protocol):
 
     async def metadata(self, kind: str, id: str) -> JSONObject | None:
         """The stored metadata of a `"user"` or `"group"`, or None when it is unknown."""
+
+
+class Counters(Protocol):
+    """Keeps what has been used and what is reserved."""
+
+    async def reserve(
+        self, charges: Sequence[Charge], *, now: float, lease: float
+    ) -> Taken | Refused:
+        """Take all charges in one step, or none of them.
+
+        `now` is a Unix time; what is not settled within `lease` seconds of it is free again. Raises
+        what its backend raises.
+        """
+
+    async def settle(self, taken: Taken, amounts: Sequence[int]) -> None:
+        """Count what was used, by charge, in the place of what was reserved; 0 gives it back.
+
+        A second time it does nothing; after the lease has ended the usage still counts.
+        """
 
 
 class UpstreamResponse(Protocol):
