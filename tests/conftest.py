@@ -1,7 +1,8 @@
-"""What every test may ask for: the event loops, and where the recordings are."""
+"""What every test may ask for: the event loops, the services, and where the recordings are."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +30,22 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no {SHARED.name} folder beside the project")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> str:
+    """A PostgreSQL server that other tests use too, at the same time."""
+    return service("WAYSTONE_TEST_POSTGRESQL_URL")
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """A Redis server that other tests use too, at the same time."""
+    return service("WAYSTONE_TEST_REDIS_URL")
+
+
+def service(variable: str) -> str:
+    """The URL in the variable; the test is skipped where it is not set."""
+    if not (url := os.environ.get(variable)):
+        pytest.skip(f"{variable} is not set: run scripts/services -- scripts/test")
+    return url
