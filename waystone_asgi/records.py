@@ -134,13 +134,23 @@ class Route(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Usage(Struct, frozen=True, kw_only=True, gc=False):
-    """Tokens of one answer. Cache reads and writes are parts of input, reasoning of output."""
+    """What one answer used: tokens, and the parts of them that have prices of their own.
+
+    Cache reads, cache writes and audio are parts of input; reasoning and audio of output. Writes
+    that the cache keeps for an hour are a part of all writes, and audio that it gave a part of both
+    its reads and the audio. `audio_seconds` is for models that are paid by a recording's length.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_input_tokens: int = 0
     cache_write_input_tokens: int = 0
     reasoning_output_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    cache_read_audio_tokens: int = 0
+    cache_write_1h_input_tokens: int = 0
+    audio_seconds: float = 0.0
 
 
 class Attempt(Struct, frozen=True, kw_only=True, gc=False):

@@ -9,13 +9,25 @@ from waystone_asgi.providers.openai import parse_usage
 from waystone_asgi.records import Usage
 
 
-def usage(input: int = 0, output: int = 0, read: int = 0, written: int = 0, reasoning: int = 0):
+def usage(
+    input: int = 0,
+    output: int = 0,
+    read: int = 0,
+    written: int = 0,
+    reasoning: int = 0,
+    heard: int = 0,
+    said: int = 0,
+    heard_again: int = 0,
+) -> Usage:
     return Usage(
         input_tokens=input,
         output_tokens=output,
         cache_read_input_tokens=read,
         cache_write_input_tokens=written,
         reasoning_output_tokens=reasoning,
+        input_audio_tokens=heard,
+        output_audio_tokens=said,
+        cache_read_audio_tokens=heard_again,
     )
 
 
@@ -29,8 +41,32 @@ WHOLE = b'"prompt_tokens":10,"completion_tokens":6,"total_tokens":16'
         pytest.param(
             b'{%b,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":1},'
             b'"completion_tokens_details":{"reasoning_tokens":5}}' % WHOLE,
-            usage(10, 6, read=4, reasoning=5),
+            usage(10, 6, read=4, reasoning=5, heard=1),
             id="OpenAI",
+        ),
+        pytest.param(
+            b'{%b,"prompt_tokens_details":{"audio_tokens":7},'
+            b'"completion_tokens_details":{"audio_tokens":5}}' % WHOLE,
+            usage(10, 6, heard=7, said=5),
+            id="audio in and out",
+        ),
+        pytest.param(
+            b'{%b,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":5,'
+            b'"cached_tokens_details":{"audio_tokens":3}}}' % WHOLE,
+            usage(10, 6, read=4, heard=5, heard_again=3),
+            id="audio from the cache",
+        ),
+        pytest.param(
+            b'{%b,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":8}}' % WHOLE,
+            usage(10, 6, read=4, heard=8, heard_again=2),
+            id="audio that can only be from the cache",
+        ),
+        pytest.param(
+            b'{%b,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":90,'
+            b'"cached_tokens_details":{"audio_tokens":50}},'
+            b'"completion_tokens_details":{"audio_tokens":90,"reasoning_tokens":2}}' % WHOLE,
+            usage(10, 6, read=4, reasoning=2, heard=10, said=4, heard_again=4),
+            id="more audio than tokens",
         ),
         pytest.param(
             b'{%b,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":3}}' % WHOLE,
@@ -109,16 +145,19 @@ def test_what_is_no_usage_counts_nothing(raw: bytes) -> None:
 @pytest.mark.parametrize("written", [0, 4, 10, 11, 1000])
 @pytest.mark.parametrize("reasoning", [0, 4, 6, 7, 1000])
 @pytest.mark.parametrize("total", [0, 16, 20, 23, 1016])
+@pytest.mark.parametrize("audio", [0, 5, 10, 1000])
 def test_no_part_is_larger_than_its_whole(
-    cached: int, written: int, reasoning: int, total: int
+    cached: int, written: int, reasoning: int, total: int, audio: int
 ) -> None:
     counted = parse_usage(
         b'{"prompt_tokens":10,"completion_tokens":6,"total_tokens":%d,'
-        b'"prompt_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d},'
-        b'"completion_tokens_details":{"reasoning_tokens":%d}}'
-        % (total, cached, written, reasoning)
+        b'"prompt_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d,"audio_tokens":%d},'
+        b'"completion_tokens_details":{"reasoning_tokens":%d,"audio_tokens":%d}}'
+        % (total, cached, written, audio, reasoning, audio)
     )
     assert counted is not None
+    heard, heard_again = counted.input_audio_tokens, counted.cache_read_audio_tokens
     parts = counted.cache_read_input_tokens + counted.cache_write_input_tokens
-    assert parts <= counted.input_tokens == 10
-    assert counted.reasoning_output_tokens <= counted.output_tokens
+    assert parts + heard - heard_again <= counted.input_tokens == 10
+    assert 0 <= heard_again <= min(heard, counted.cache_read_input_tokens)
+    assert counted.reasoning_output_tokens + counted.output_audio_tokens <= counted.output_tokens

@@ -164,17 +164,26 @@ class ChatCompletion(Struct, gc=False):
 Count = int | float | None
 
 
+class CachedTokensDetails(Struct):
+    """The part of `cached_tokens` that was heard."""
+
+    audio_tokens: Count = None
+
+
 class PromptTokensDetails(Struct):
-    """The parts of `prompt_tokens` that a cache gave or took."""
+    """The parts of `prompt_tokens` that a cache gave or took, or that were heard."""
 
     cached_tokens: Count = None
     cache_write_tokens: Count = None
+    audio_tokens: Count = None
+    cached_tokens_details: CachedTokensDetails | None = None
 
 
 class CompletionTokensDetails(Struct):
-    """The part of `completion_tokens` that was not shown."""
+    """The parts of `completion_tokens` that were not shown, or were said."""
 
     reasoning_tokens: Count = None
+    audio_tokens: Count = None
 
 
 class CompletionUsage(Struct):
