@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ...records import Usage
-from ...wire.chat import USAGE, PromptTokensDetails
+from ...wire.chat import USAGE, CompletionUsage, PromptTokensDetails
 from ...wire.members import MALFORMED, Buffer
 
 _NULL = msgspec.Raw(b"null")
@@ -34,15 +34,7 @@ def parse_usage(raw: Buffer) -> Usage | None:
     beside = usage.total_tokens == input_tokens + output_tokens + reasoning
     if beside or reasoning > output_tokens:
         output_tokens += reasoning
-    cached = (
-        (prompt and prompt.cached_tokens)
-        or usage.prompt_cache_hit_tokens
-        or usage.num_cached_tokens
-        or usage.cached_tokens
-    )
-    written = (prompt and prompt.cache_write_tokens) or usage.cache_creation_input_tokens
-    cache_read = min(_count(cached), input_tokens)
-    cache_write = min(_count(written), input_tokens - cache_read)
+    cache_read, cache_write = _cache(usage, prompt, input_tokens)
     audio, cached_audio = _audio(prompt, input_tokens - cache_write, cache_read)
     return Usage(
         input_tokens=input_tokens,
@@ -54,6 +46,21 @@ def parse_usage(raw: Buffer) -> Usage | None:
         output_audio_tokens=min(said, output_tokens - reasoning),
         cache_read_audio_tokens=cached_audio,
     )
+
+
+def _cache(
+    usage: CompletionUsage, prompt: PromptTokensDetails | None, input_tokens: int
+) -> tuple[int, int]:
+    """What of the input a cache gave, and what of the rest it took."""
+    cached = (
+        (prompt and prompt.cached_tokens)
+        or usage.prompt_cache_hit_tokens
+        or usage.num_cached_tokens
+        or usage.cached_tokens
+    )
+    written = (prompt and prompt.cache_write_tokens) or usage.cache_creation_input_tokens
+    cache_read = min(_count(cached), input_tokens)
+    return cache_read, min(_count(written), input_tokens - cache_read)
 
 
 def _audio(
