@@ -14,6 +14,7 @@ from .gateway import Gateway
 from .middleware import GatewayMiddleware
 from .providers.provider import Provider
 from .records import Attempt, Entity, Identity, Principal, Timeouts, UsageRecord
+from .rules import Rule, Ruleset
 from .sinks import JSONLinesSink, MemorySink
 
 __all__ = (
@@ -32,6 +33,8 @@ __all__ = (
     "PermissionDeniedError",
     "Principal",
     "Provider",
+    "Rule",
+    "Ruleset",
     "Timeouts",
     "UsageRecord",
     "WaystoneError",

@@ -12,6 +12,9 @@
          │   └─ RequestTooLargeError  413  request_too_large
          ├─ AuthenticationError       401  invalid_api_key, WWW-Authenticate
          ├─ PermissionDeniedError     403  permission_error
+         │   └─ BlockedError          403  blocked_by_rule
+         ├─ RateLimitError            429  rate_limit_exceeded, Retry-After
+         │   └─ InsufficientQuotaError 429 insufficient_quota, Retry-After
          ├─ OverloadedError           503  overloaded, Retry-After
          ├─ InternalError             500  a bug, or a host's hook that failed
          └─ UpstreamError             502  upstream_error
@@ -26,6 +29,7 @@ the exception its users expect. A message never contains a credential or a body.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from traceback import format_tb
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -130,6 +134,31 @@ class PermissionDeniedError(GatewayError):
 
     status = 403
     type = "permission_error"
+
+
+class BlockedError(PermissionDeniedError):
+    """A rule blocks the request, whatever was used; the message is the rule's own."""
+
+    code = "blocked_by_rule"
+
+
+class RateLimitError(GatewayError):
+    """A rule allows no more requests or tokens for now; `Retry-After` is in whole seconds."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after: float = 1) -> None:
+        seconds = max(1, ceil(retry_after))
+        super().__init__(message, headers=((b"retry-after", b"%d" % seconds),))
+
+
+class InsufficientQuotaError(RateLimitError):
+    """A rule allows no more spending for now."""
+
+    type = "insufficient_quota"
+    code = "insufficient_quota"
 
 
 class OverloadedError(GatewayError):

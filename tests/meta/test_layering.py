@@ -16,7 +16,7 @@ TIERS = {
     "doors": "applications middleware config cli",
     "corridor": "gateway calls settings",
     "edges": "upstream routing requests responses relay departures lifespan sinks entities",
-    "rooms": "authentication identity catalog providers usage",
+    "rooms": "authentication identity catalog providers rules usage",
     "words": "wire sse records charges",
     "ground": "types exceptions loops",
 }

@@ -1,0 +1,37 @@
+"""Conditions, triggers and actions: what the operator wants done with a request.
+
+In: rulesets and a request's subject. Out: a decision. It awaits nothing, has no clock and counts
+nothing: it says which counters are to be charged.
+"""
+
+from __future__ import annotations
+
+from .decisions import (
+    Blocked,
+    Decision,
+    Estimate,
+    Layers,
+    Passed,
+    Price,
+    Quota,
+    Subject,
+)
+from .program import Program, compile_rules
+from .rulesets import Retry, Rule, Ruleset, UsageLimit
+
+__all__ = (
+    "Blocked",
+    "Decision",
+    "Estimate",
+    "Layers",
+    "Passed",
+    "Price",
+    "Program",
+    "Quota",
+    "Retry",
+    "Rule",
+    "Ruleset",
+    "Subject",
+    "UsageLimit",
+    "compile_rules",
+)

@@ -1,0 +1,164 @@
+"""What the rules are told of a request, and what they decide on it.
+
+In: a `Subject`. Out: a `Decision`, and, once its charges are taken, what that means: notes, quotas,
+amounts to settle. Values that look at no clock and await nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from ..charges import Charge, Refused, Taken, Unit
+from ..exceptions import (
+    BlockedError,
+    GatewayError,
+    InsufficientQuotaError,
+    OverloadedError,
+    RateLimitError,
+)
+from ..records import Identity, Route, Source, Target
+from ..types import JSONObject
+from .rulesets import Retry
+
+Layers: TypeAlias = Mapping[Source, JSONObject]
+"""An entity's metadata by who said it."""
+
+Price: TypeAlias = Callable[[Target, int, int], int | None]
+"""Nano-dollars for input and output tokens of a target; 0 is free, None has no price."""
+
+Passed: TypeAlias = Mapping[tuple[str, int], float]
+"""Limits that a reservation would have passed, as counter and limit, each with the seconds until
+enough may be free again."""
+
+_NO_LAYERS: Layers = MappingProxyType({})
+_NONE_PASSED: Passed = MappingProxyType({})
+
+
+class Estimate(Struct, frozen=True, gc=False):
+    """The most that the request may use. Without `output_tokens` the caller has set no bound."""
+
+    input_tokens: int = 0
+    output_tokens: int | None = None
+
+
+class Subject(Struct, frozen=True, kw_only=True, gc=False):
+    """One request as the rules see it.
+
+    `route` is what its model resolves to. The metadata is what is stored, this request's own merged
+    into it. `now` is a Unix time.
+    """
+
+    route: Route
+    principal: str
+    now: float
+    identity: Identity = Identity()
+    user_metadata: Layers = _NO_LAYERS
+    group_metadata: Layers = _NO_LAYERS
+    estimate: Estimate = Estimate()
+
+
+class Blocked(Struct, frozen=True, kw_only=True, gc=False):
+    """The `block` that ended the request: that of rule number `rule`, from 0, of `ruleset`.
+
+    `unit` is what was used up, None when no usage was asked about. `failed` says that usage could
+    not be counted, and that the rule fails closed.
+    """
+
+    ruleset: str
+    rule: int
+    message: str
+    unit: Unit | None = None
+    retry_after: float | None = None
+    failed: bool = False
+
+    def error(self) -> GatewayError:
+        """The block as the caller gets it."""
+        if self.failed:
+            return OverloadedError("Usage cannot be counted at the moment; try again shortly.")
+        if self.unit is None:
+            return BlockedError(self.message)
+        kind = InsufficientQuotaError if self.unit == "usd" else RateLimitError
+        return kind(self.message, retry_after=self.retry_after or 1)
+
+
+class Quota(Struct, frozen=True, gc=False):
+    """Where the caller stands with a limit that blocks; `resets_after` is in seconds."""
+
+    unit: Unit
+    limit: int
+    remaining: int
+    resets_after: float
+
+
+class Mark(Struct, frozen=True, gc=False):
+    """A limit that the charge at `index` does not stop at: it is shown, or noted when passed."""
+
+    index: int
+    limit: int
+    notes: tuple[str, ...] = ()
+
+
+class Decision(Struct, frozen=True, kw_only=True, gc=False):
+    """What is to be done with a request.
+
+    `route` is the subject's own unless a rule changed the model; `fallback` follows its targets,
+    and `retry` says how often and on what. `guards` are run on the answer, in this order.
+    `charges` are to be reserved, all or none; `units` says what each of them counts. A blocked
+    request has no charges.
+    """
+
+    route: Route
+    blocked: Blocked | None = None
+    retry: Retry | None = None
+    fallback: tuple[Target, ...] = ()
+    tags: tuple[str, ...] = ()
+    retain_days: int | None = None
+    guards: tuple[str, ...] = ()
+    charges: tuple[Charge, ...] = ()
+    units: tuple[Unit, ...] = ()
+    shown: tuple[Mark, ...] = ()
+    shadows: tuple[Mark, ...] = ()
+
+    def passed(self, refused: Refused) -> Passed:
+        """What a refusal adds to `passed` before the request is evaluated again."""
+        found: dict[tuple[str, int], float] = {}
+        for index in refused.indexes:
+            charge = self.charges[index]
+            assert charge.limit is not None
+            found[charge.counter, charge.limit] = refused.retry_after[index]
+        return found
+
+    def notes(self, taken: Taken) -> tuple[str, ...]:
+        """The tags of shadow rules whose limits this request would have passed."""
+        found: dict[str, None] = {}
+        for mark in self.shadows:
+            least = self.charges[mark.index].least
+            others = taken.used[mark.index] - taken.amounts[mark.index]
+            if least and others + least > mark.limit:
+                found.update(dict.fromkeys(mark.notes))
+        return tuple(found)
+
+    def quotas(self, taken: Taken, now: float) -> tuple[Quota, ...]:
+        """For each unit the blocking limit of which the least is left, for `x-ratelimit-*`."""
+        found: dict[Unit, Quota] = {}
+        for mark in self.shown:
+            unit = self.units[mark.index]
+            left = max(0, mark.limit - taken.used[mark.index])
+            if unit not in found or left < found[unit].remaining:
+                resets = self.charges[mark.index].window.resets(now)
+                found[unit] = Quota(unit, mark.limit, left, resets)
+        return tuple(found.values())
+
+    def amounts(self, *, requests: int, tokens: int, nanodollars: int) -> tuple[int, ...]:
+        """What was used in the end, by charge, to settle with."""
+        used: dict[Unit, int] = {
+            "requests": requests,
+            "tokens": tokens,
+            "usd": nanodollars,
+            "concurrent": 0,
+        }
+        return tuple([used[unit] for unit in self.units])
