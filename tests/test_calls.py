@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from waystone_asgi.calls import Call, Table, accept
+from waystone_asgi.calls import Call, Table
 from waystone_asgi.exceptions import MethodNotAllowedError, NotFoundError
 from waystone_asgi.types import HTTPConnection, Message
 
@@ -23,11 +23,13 @@ async def _list(call: Call) -> None: ...
 async def _show(call: Call) -> None: ...
 
 
-TABLE: Table = {
-    "/chat": {"POST": _chat},
-    "/models": {"GET": _list},
-    "/models/": {"GET": _show},
-}
+TABLE = Table(
+    {
+        "/chat": {"POST": _chat},
+        "/models": {"GET": _list},
+        "/models/": {"GET": _show},
+    }
+)
 
 
 async def _receive() -> Message:
@@ -57,7 +59,7 @@ def make(path: str, **scope: Any) -> Call:
 )
 def test_the_operation_of_a_path(method: str, path: str, handler: object, argument: str) -> None:
     call = make(path, method=method)
-    assert accept(call, TABLE) is handler
+    assert TABLE.accept(call) is handler
     assert call.argument == argument
 
 
@@ -66,7 +68,7 @@ def test_the_operation_of_a_path(method: str, path: str, handler: object, argume
 )
 def test_an_unknown_path(path: str) -> None:
     with pytest.raises(NotFoundError) as raised:
-        accept(make(path), TABLE)
+        TABLE.accept(make(path))
     assert raised.value.status == 404
 
 
@@ -83,7 +85,7 @@ def test_an_unknown_path(path: str) -> None:
 )
 def test_a_method_that_a_path_does_not_take(method: str, path: str, allow: bytes) -> None:
     with pytest.raises(MethodNotAllowedError) as raised:
-        accept(make(path, method=method), TABLE)
+        TABLE.accept(make(path, method=method))
     assert raised.value.headers == ((b"allow", allow),)
 
 

@@ -17,7 +17,8 @@ from .responses import Reply
 from .types import HTTPConnection, Message, Receive, Scope, Send
 
 Handler: TypeAlias = Callable[["Call"], Awaitable[None]]
-Table: TypeAlias = Mapping[str, Mapping[str, Handler]]
+
+_MAX_REMEMBERED = 256
 
 
 class Call:
@@ -50,28 +51,45 @@ class Call:
         return message
 
 
-def accept(call: Call, table: Table) -> Handler:
-    """The handler for the call. Raises `NotFoundError` or `MethodNotAllowedError`.
+class Table:
+    """The handlers by path and method.
 
-    A key of the table that ends in a slash takes every longer path, as `/v1/models/` does.
+    A path that ends in a slash takes every longer path, as `/v1/models/` does. What a path below a
+    mount means is found out once and remembered.
     """
-    path = route_path(call.scope)
-    methods = None if path.endswith("/") else table.get(path)
-    if methods is None:
-        methods = _accept_longer(call, table, path)
-    method: str = call.scope["method"]
-    handler = methods.get(method)
-    if handler is None and method == "HEAD":
-        handler = methods.get("GET")
+
+    def __init__(self, paths: Mapping[str, Mapping[str, Handler]]) -> None:
+        self._paths = paths
+        self._remembered: dict[tuple[str, str, str], Handler] = {}
+
+    def accept(self, call: Call) -> Handler:
+        """The handler for the call. Raises `NotFoundError` or `MethodNotAllowedError`."""
+        scope = call.scope
+        place = (scope["path"], scope["method"], scope.get("root_path", ""))
+        handler = self._remembered.get(place)
+        if handler is not None:
+            return handler
+        path = route_path(scope)
+        methods = None if path.endswith("/") else self._paths.get(path)
+        if methods is None:
+            return _choose(self._accept_longer(call, path), scope["method"])
+        handler = _choose(methods, scope["method"])
+        # Whether a slash at the end is the caller's own is told by more than the path.
+        if not place[0].endswith("/") and len(self._remembered) < _MAX_REMEMBERED:
+            self._remembered[place] = handler
+        return handler
+
+    def _accept_longer(self, call: Call, path: str) -> Mapping[str, Handler]:
+        for prefix, methods in self._paths.items():
+            if prefix.endswith("/") and path.startswith(prefix) and path != prefix:
+                call.argument = path[len(prefix) :]
+                return methods
+        raise NotFoundError("There is nothing at this path; the API begins at /v1 below the mount.")
+
+
+def _choose(methods: Mapping[str, Handler], method: str) -> Handler:
+    handler = methods.get("GET" if method == "HEAD" else method)
     if handler is None:
         allow = ", ".join(["GET", "HEAD"] if "GET" in methods else list(methods))
         raise MethodNotAllowedError(f"This path takes {allow}.", allow=allow)
     return handler
-
-
-def _accept_longer(call: Call, table: Table, path: str) -> Mapping[str, Handler]:
-    for prefix, methods in table.items():
-        if prefix.endswith("/") and path.startswith(prefix) and path != prefix:
-            call.argument = path[len(prefix) :]
-            return methods
-    raise NotFoundError("There is nothing at this path; the API begins at /v1 below the mount.")

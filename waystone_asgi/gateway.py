@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 
 from .authentication import APIKey, check_endpoint, prove
-from .calls import Call, Table, accept
+from .calls import Call, Table
 from .catalog import Catalog
 from .departures import Departures, Visit
 from .exceptions import CallerLeft, GatewayError, InternalError, OverloadedError, outline
@@ -108,14 +108,16 @@ class Gateway:
         self._upstreams: dict[str, Upstream] = {}
         self._departures = Departures()
         self._life = Lifespan(self._serve)
-        self._table: Table = {
-            "/v1/chat/completions": {"POST": self._chat},
-            "/v1/models": {"GET": self._list_models},
-            "/v1/models/": {"GET": self._show_model},
-            "/identify": {"POST": self._merge_entities},
-            "/health": {"GET": self._health},
-            "/ready": {"GET": self._ready},
-        }
+        self._table = Table(
+            {
+                "/v1/chat/completions": {"POST": self._chat},
+                "/v1/models": {"GET": self._list_models},
+                "/v1/models/": {"GET": self._show_model},
+                "/identify": {"POST": self._merge_entities},
+                "/health": {"GET": self._health},
+                "/ready": {"GET": self._ready},
+            }
+        )
 
     @classmethod
     def from_config(cls, source: str | PathLike[str] | Mapping[str, Any], **overrides: Any) -> Self:
@@ -173,7 +175,7 @@ class Gateway:
             call = Call(scope, receive, send)
             self._life.enter()
             try:
-                await accept(call, self._table)(call)
+                await self._table.accept(call)(call)
             except CallerLeft:
                 pass
             except Exception as error:

@@ -101,7 +101,7 @@ class Lifespan:
     def is_open(self) -> bool:
         """Whether requests may pass."""
         life = self._life
-        return life.state == "open" and not life.abandoned
+        return life.state == "open" and (life.loop is None or not life.loop.is_closed())
 
     @property
     def is_alone(self) -> bool:

@@ -27,8 +27,8 @@ class Head:
 
     def __init__(self, scope: Scope) -> None:
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = self._headers.get(b"x-request-id", b"")
-        if 0 < len(given) <= 128 and not given.strip(_SANE):
+        given = self._headers.get(b"x-request-id")
+        if given is not None and 0 < len(given) <= 128 and not given.strip(_SANE):
             self.request_id = given.decode("ascii")
         else:
             self.request_id = f"req_{getrandbits(96):024x}"
@@ -38,13 +38,13 @@ class Head:
 
         Raises `RequestTooLargeError` or `InvalidRequestError`.
         """
-        if sum(map(len, self._headers.values())) > MAX_HEADER_BYTES:
+        if len(b"".join(self._headers.values())) > MAX_HEADER_BYTES:
             raise InvalidRequestError("The request's headers are too long.")
         length = self._headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length[:20]) > limit:
             raise _too_large(limit)
-        coding = self._headers.get(b"content-encoding", b"identity")
-        if coding.lower() != b"identity":
+        coding = self._headers.get(b"content-encoding")
+        if coding is not None and coding.lower() != b"identity":
             raise InvalidRequestError("Send the body without a content-encoding.")
 
 

@@ -37,10 +37,10 @@ class Reply:
     `CallerLeft` where the server says so; most say nothing.
     """
 
-    __slots__ = ("_headers", "_send_message", "ended", "started", "started_at", "upstream_seconds")
+    __slots__ = ("_headers", "_send", "ended", "started", "started_at", "upstream_seconds")
 
     def __init__(self, send: Send, request_id: str) -> None:
-        self._send_message = send
+        self._send = send
         self._headers: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
         self.started = False
         self.ended = False
@@ -53,9 +53,14 @@ class Reply:
 
     async def json(self, status: int, body: bytes) -> None:
         """The whole answer, as JSON."""
-        length = (b"content-length", b"%d" % len(body))
-        await self._start(status, [_JSON, length, *self._headers])
-        await self._end(body)
+        headers = [_JSON, (b"content-length", b"%d" % len(body)), *self._headers]
+        send = self._send
+        try:
+            await send(self._start(status, headers))
+            self.ended = True
+            await send({"type": "http.response.body", "body": body})
+        except _GONE:
+            raise CallerLeft from None
 
     async def error(self, error: GatewayError) -> None:
         """The whole answer, as an error object with the error's own headers; never raises."""
@@ -65,39 +70,42 @@ class Reply:
 
     async def start_stream(self) -> None:
         """The head of an event stream."""
-        await self._start(200, [*_STREAM, *self._headers])
+        await self._write(self._start(200, [*_STREAM, *self._headers]))
 
     async def write(self, data: bytes) -> None:
         """Some whole events, in one write."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._write({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end_stream(self, data: bytes = b"") -> None:
         """The last events and the end."""
-        await self._end(data)
+        self.ended = True
+        await self._write({"type": "http.response.body", "body": data})
 
-    async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> Message:
         self.started = True
         if self.upstream_seconds is not None:
             headers.append((b"server-timing", self._timing(self.upstream_seconds)))
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        return {"type": "http.response.start", "status": status, "headers": headers}
 
-    async def _end(self, body: bytes) -> None:
-        self.ended = True
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def _send(self, message: Message) -> None:
+    async def _write(self, message: Message) -> None:
         try:
-            await self._send_message(message)
+            await self._send(message)
         except _GONE:
             raise CallerLeft from None
 
     def _timing(self, upstream: float) -> bytes:
         """Milliseconds at the provider and here (W3C Server Timing)."""
         there = int(upstream * 1_000_000)
-        here = max(0, int((monotonic() - self.started_at) * 1_000_000) - there)
+        here = int((monotonic() - self.started_at) * 1_000_000) - there
+        if here < 0:
+            here = 0
         # Whole numbers cost a fifth of what floats cost to write.
-        numbers = (*divmod(there, 1000), *divmod(here, 1000))
-        return b"upstream;dur=%d.%03d, gateway;dur=%d.%03d" % numbers
+        return b"upstream;dur=%d.%03d, gateway;dur=%d.%03d" % (
+            there // 1000,
+            there % 1000,
+            here // 1000,
+            here % 1000,
+        )
 
 
 def encode_error(error: GatewayError) -> bytes:
