@@ -56,7 +56,7 @@ class BearerKeys:
     def __init__(self, keys: Iterable[str | APIKey]) -> None:
         if isinstance(keys, str):
             raise ConfigurationError("api_keys: expected a list of keys, not one string.")
-        self._secret = secrets.token_bytes(32)
+        self._keyed = hashlib.blake2b(digest_size=32, key=secrets.token_bytes(32))
         self._principals: dict[bytes, Principal] = {}
         self._hashed: dict[bytes, Principal] = {}
         taken: set[bytes] = set()
@@ -108,7 +108,9 @@ class BearerKeys:
             self._principals[self._digest(entry.key.encode())] = principal
 
     def _digest(self, token: bytes) -> bytes:
-        return hashlib.blake2b(token, digest_size=32, key=self._secret).digest()
+        digest = self._keyed.copy()
+        digest.update(token)
+        return digest.digest()
 
 
 def allow_anonymous(connection: HTTPConnection) -> Principal:
@@ -163,10 +165,14 @@ def _check(entry: APIKey, where: str) -> None:
 
 def _bearer_token(connection: HTTPConnection) -> bytes:
     """The token of the one `Authorization` header (RFC 6750, section 2.1)."""
-    values = [value for name, value in connection.scope["headers"] if name == b"authorization"]
-    if len(values) == 1:
-        scheme, _, token = values[0].partition(b" ")
-        if scheme.lower() == b"bearer" and token:
-            stripped: bytes = token.strip()
-            return stripped
+    credential: bytes | None = None
+    for name, value in connection.scope["headers"]:
+        if name == b"authorization":
+            if credential is not None:
+                raise AuthenticationError
+            credential = value
+    if credential is not None:
+        scheme, _, token = credential.partition(b" ")
+        if token and scheme.lower() == b"bearer":
+            return token.strip()
     raise AuthenticationError

@@ -211,7 +211,8 @@ class Gateway:
 
     async def _chat(self, call: Call) -> None:
         await self._admit()
-        principal = await prove(self._authenticate, call.connection)
+        connection = call.connection
+        principal = await prove(self._authenticate, connection)
         record = OpenRecord(
             operation="chat",
             principal=principal.id,
@@ -227,7 +228,7 @@ class Gateway:
                 record.request_model = request.view.model
                 record.stream = bool(request.view.stream)
                 record.identity = await name(
-                    self._identify, call.connection, principal, request.view.metadata or {}
+                    self._identify, connection, principal, request.view.metadata or {}
                 )
                 await self.entities.merge(record.identity.user, record.identity.group)
                 route = self.catalog.resolve(request.view.model, principal)

@@ -6,7 +6,7 @@ Knows no caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from time import monotonic
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from .types import Upstream, UpstreamResponse
 from .wire.members import encode
 
 _PASSED_ON = (b"x-ratelimit-", b"retry-after")
+_MAX_REMEMBERED = 1024
 _ONE_ATTEMPT = (b"x-waystone-attempts", b"1")
 _MAX_MESSAGE = 2000
 _MAX_ERROR_BYTES = 1024 * 1024
@@ -59,12 +60,12 @@ class Try:
         refusal.headers += passed_on(response)
         raise refusal
 
-    def headers(self, dropped: Iterable[str]) -> list[tuple[bytes, bytes]]:
+    def headers(self, dropped: Collection[str]) -> Iterable[tuple[bytes, bytes]]:
         """Where the request went, for the caller."""
-        headers = [*_named(self._target.provider, self._target.model), _ONE_ATTEMPT]
-        if names := ", ".join(dropped):
-            headers.append((b"x-waystone-dropped", _header(names)))
-        return headers
+        headers = _named(self._target)
+        if not dropped:
+            return headers
+        return *headers, (b"x-waystone-dropped", _header(", ".join(dropped)))
 
     def finish(self, error_type: str | None) -> Attempt:
         """The attempt as the record keeps it."""
@@ -106,16 +107,30 @@ async def read_all(response: UpstreamResponse, limit: int) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+class _Passing(dict[bytes, bool]):
+    """Whether a header of that name is passed on: providers send the same names every time."""
+
+    def __missing__(self, name: bytes) -> bool:
+        passes = name.startswith(_PASSED_ON)
+        if len(self) < _MAX_REMEMBERED:
+            self[name] = passes
+        return passes
+
+
+_passing = _Passing()
+
+
 def passed_on(response: UpstreamResponse) -> tuple[tuple[bytes, bytes], ...]:
     """The provider's headers that reach the caller: its rate limits and when to come back."""
-    return tuple([header for header in response.headers if header[0].startswith(_PASSED_ON)])
+    return tuple([header for header in response.headers if _passing[header[0]]])
 
 
-@lru_cache(maxsize=1024)
-def _named(provider: str, model: str) -> tuple[tuple[bytes, bytes], ...]:
+@lru_cache(maxsize=_MAX_REMEMBERED)
+def _named(target: Target) -> tuple[tuple[bytes, bytes], ...]:
     return (
-        (b"x-waystone-provider", _header(provider)),
-        (b"x-waystone-model", _header(model)),
+        (b"x-waystone-provider", _header(target.provider)),
+        (b"x-waystone-model", _header(target.model)),
+        _ONE_ATTEMPT,
     )
 
 
