@@ -70,7 +70,9 @@ class Visit:
             self._watch.cancel()
 
     def _leave(self) -> None:
-        self.end()
+        self.ended = True
+        if self._watch is not None:
+            self._watch.cancel()
         self._departures.remove(self)
         # The ticker still has the visit for a while, and must not keep the whole request for it:
         # what lives that long is looked at by the garbage collector again and again.

@@ -95,17 +95,10 @@ class Reply:
 
     def _timing(self, upstream: float) -> bytes:
         """Milliseconds at the provider and here (W3C Server Timing)."""
-        there = int(upstream * 1_000_000)
-        here = int((monotonic() - self.started_at) * 1_000_000) - there
-        if here < 0:
-            here = 0
-        # Whole numbers cost a fifth of what floats cost to write.
-        return b"upstream;dur=%d.%03d, gateway;dur=%d.%03d" % (
-            there // 1000,
-            there % 1000,
-            here // 1000,
-            here % 1000,
-        )
+        here = monotonic() - self.started_at - upstream
+        if here < 0.0:
+            here = 0.0
+        return b"upstream;dur=%.3f, gateway;dur=%.3f" % (upstream * 1000, here * 1000)
 
 
 def encode_error(error: GatewayError) -> bytes:
