@@ -24,7 +24,7 @@ from .identity import identify as read_metadata
 from .lifespan import Lifespan, serve_lifespan
 from .providers.openai import StreamDecoder, build_request, parse_response
 from .providers.provider import Provider
-from .records import Timeouts
+from .records import Principal, Timeouts
 from .relay import drain, first_events, relay
 from .requests import read_body
 from .routing import MAX_ANSWER_BYTES, Try, passed_on, read_all
@@ -39,7 +39,7 @@ from .settings import (
     local_upstream,
 )
 from .sinks.outbox import Outbox, Overflow
-from .types import Authenticate, Entities, Identify, Receive, Scope, Send, Sink
+from .types import Authenticate, Entities, HTTPConnection, Identify, Receive, Scope, Send, Sink
 from .usage import OpenRecord
 from .wire.models import encode_identified, encode_model, encode_models
 from .wire.requests import ChatRequest, decode_chat_request
@@ -225,15 +225,7 @@ class Gateway:
             with self._departures.visit(call.receive, reading=True) as visit:
                 request = decode_chat_request(await read_body(call.receive, self._max_body_bytes))
                 visit.listen()
-                record.request_model = request.view.model
-                record.stream = bool(request.view.stream)
-                record.identity = await name(
-                    self._identify, connection, principal, request.view.metadata or {}
-                )
-                await self.entities.merge(record.identity.user, record.identity.group)
-                route = self.catalog.resolve(request.view.model, principal)
-                record.target = route.targets[0]
-                await self._forward(call, request, record, visit)
+                await self._complete(call, connection, principal, request, record, visit)
             if visit.gone:
                 raise CallerLeft
         except GatewayError as error:
@@ -250,6 +242,25 @@ class Gateway:
             finished = record.close()
             if not self.outbox.offer(finished):
                 await self.outbox.wait(finished)
+
+    async def _complete(
+        self,
+        call: Call,
+        connection: HTTPConnection,
+        principal: Principal,
+        request: ChatRequest,
+        record: OpenRecord,
+        visit: Visit,
+    ) -> None:
+        """Say on whose behalf and where to, and forward."""
+        view = request.view
+        record.request_model = view.model
+        record.stream = bool(view.stream)
+        identity = await name(self._identify, connection, principal, view.metadata or {})
+        record.identity = identity
+        await self.entities.merge(identity.user, identity.group)
+        record.target = self.catalog.resolve(view.model, principal).targets[0]
+        await self._forward(call, request, record, visit)
 
     async def _forward(
         self, call: Call, request: ChatRequest, record: OpenRecord, visit: Visit
