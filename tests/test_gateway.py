@@ -12,6 +12,7 @@ import pytest
 
 from waystone_asgi import APIKey, BearerKeys, Gateway, MemorySink, Provider, UsageRecord
 from waystone_asgi.entities.memory import MemoryEntities
+from waystone_asgi.exceptions import UpstreamError
 from waystone_asgi.records import Entity
 from waystone_asgi.testing import FakeAnswer, FakeProvider, chunks, completion
 from waystone_asgi.types import Message
@@ -413,3 +414,76 @@ async def test_a_hook_takes_the_place_of_the_keys_in_the_file() -> None:
     )
     answer = await chat(gateway, model="echo/echo")
     assert answer.status == 200
+
+
+TARGETS = {
+    "providers": [
+        Provider.openai(api_key="sk-one", base_url="http://one.test/v1", models=["big"]),
+        Provider.groq(api_key="gsk-two", base_url="http://two.test/v1", models=["small"]),
+    ],
+    "aliases": {"smart": ["openai/big", "groq/small"]},
+}
+
+
+def failing(status: int) -> FakeAnswer:
+    body = b'{"error":{"message":"No.","type":"t","code":"c"}}'
+    return FakeAnswer([body], status=status, headers=[(b"x-ratelimit-remaining-requests", b"0")])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [200, 401, 408, 409, 429, 500, 503, None])
+async def test_an_alias_is_tried_in_order(status: int | None, stream: bool) -> None:
+    failure = UpstreamError("gone") if status is None else failing(status)
+    provider = FakeProvider(failure, chunks("Hi") if stream else completion("Hi"))
+    gateway, sink = make(provider, **TARGETS)
+    async with gateway.running():
+        reply = await chat(gateway, model="smart", stream=stream)
+    assert reply.status == 200
+    assert reply.complete
+    hosts = [request.endpoint.host for request in provider.requests]
+    assert hosts == ["one.test", "two.test"]
+    assert b'"small"' in provider.requests[1].body
+    assert reply.headers["x-waystone-attempts"] == "2"
+    assert reply.headers["x-waystone-provider"] == "groq"
+    assert "x-ratelimit-remaining-requests" not in reply.headers
+    [record] = sink.records
+    assert (record.outcome, record.provider, record.request_model) == ("ok", "groq", "smart")
+    first, second = record.attempts
+    assert (first.provider, first.model) == ("openai", "big")
+    assert first.error_type is not None
+    assert (second.provider, second.model, second.error_type) == ("groq", "small", None)
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+async def test_a_refusal_of_the_request_is_an_answer(status: int) -> None:
+    provider = FakeProvider(failing(status))
+    gateway, sink = make(provider, **TARGETS)
+    async with gateway.running():
+        reply = await chat(gateway, model="smart")
+    assert (reply.status, len(provider.requests)) == (status, 1)
+    assert reply.headers["x-waystone-attempts"] == "1"
+    [record] = sink.records
+    assert [attempt.status for attempt in record.attempts] == [status]
+
+
+async def test_when_every_target_fails_the_last_failure_is_the_answer() -> None:
+    provider = FakeProvider(failing(500), failing(429))
+    gateway, sink = make(provider, **TARGETS)
+    async with gateway.running():
+        reply = await chat(gateway, model="smart")
+    assert (reply.status, reply.headers["x-waystone-provider"]) == (429, "groq")
+    assert reply.headers["x-waystone-attempts"] == "2"
+    assert reply.headers["x-ratelimit-remaining-requests"] == "0"
+    [record] = sink.records
+    assert [attempt.status for attempt in record.attempts] == [500, 429]
+
+
+async def test_after_the_first_event_there_is_no_other_target() -> None:
+    cut = FakeAnswer(chunks("Hi", "there").pieces[:1])
+    provider = FakeProvider(cut)
+    gateway, sink = make(provider, **TARGETS)
+    async with gateway.running():
+        reply = await chat(gateway, model="smart", stream=True)
+    assert len(provider.requests) == 1
+    assert b'"error"' in reply.body
+    assert sink.records[0].outcome == "upstream_cut"

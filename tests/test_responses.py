@@ -56,7 +56,7 @@ async def test_json_is_one_start_and_one_body() -> None:
 async def test_a_stream_is_not_to_be_buffered_and_has_no_length() -> None:
     sent = Sent()
     reply = Reply(sent, "req_1")
-    reply.add_headers([(b"x-waystone-provider", b"openai")])
+    reply.route_headers = ((b"x-waystone-provider", b"openai"),)
     await reply.start_stream()
     await reply.write(b"data: 1\n\n")
     await reply.end_stream(b"data: [DONE]\n\n")

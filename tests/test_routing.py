@@ -15,7 +15,7 @@ from waystone_asgi.exceptions import (
     UpstreamError,
     UpstreamTimeoutError,
 )
-from waystone_asgi.records import Target, Timeouts
+from waystone_asgi.records import Attempt, Target, Timeouts
 from waystone_asgi.responses import encode_error
 from waystone_asgi.routing import Try, passed_on, read_all
 from waystone_asgi.testing import FakeAnswer, FakeProvider
@@ -28,6 +28,12 @@ ERROR = b'{"error":{"message":"No.","type":"t","param":"p","code":"c","more":1}}
 def attempt(key: str | None = KEY, model: str = "gpt-test") -> Try:
     provider = Provider.vllm(name="openai", api_key=key, base_url="http://provider.test/v1")
     return Try(Target(provider="openai", model=model), provider)
+
+
+def ended(tried: Try, error_type: str | None = None) -> Attempt:
+    tried.end(error_type)
+    assert tried.outcome is not None
+    return tried.outcome
 
 
 async def send(answer: FakeAnswer | UpstreamError) -> tuple[Try, FakeProvider, object]:
@@ -53,7 +59,7 @@ async def test_an_answer(status: int) -> None:
         "provider.test",
         "/v1/chat/completions",
     )
-    finished = tried.finish(None)
+    finished = ended(tried)
     assert (finished.provider, finished.model, finished.status) == ("openai", "gpt-test", status)
     assert finished.error_type is None
     assert 0 <= finished.seconds <= tried.elapsed
@@ -86,7 +92,7 @@ async def test_a_refusal(
     assert (error.status, error.error_type) == (shown, error_type)
     assert error.headers == ((b"retry-after", b"7"),)
     assert answer.closed == 1
-    assert tried.finish(error.error_type).status == status
+    assert ended(tried, error.error_type).status == status
 
 
 @pytest.mark.anyio
@@ -94,13 +100,13 @@ async def test_a_refusal(
 async def test_a_failure(error: UpstreamError) -> None:
     tried, _, raised = await send(error)
     assert raised is error
-    assert tried.finish(error.error_type).status is None
+    assert ended(tried, error.error_type).status is None
     for pieces in ([error], [b"{", error]):
         answer = FakeAnswer(pieces, status=500)
         tried, _, raised = await send(answer)
         assert raised is error
         assert answer.closed == 1
-        assert tried.finish(error.error_type).status == 500
+        assert ended(tried, error.error_type).status == 500
 
 
 @pytest.mark.anyio

@@ -18,16 +18,23 @@ from .authentication import APIKey, check_endpoint, prove
 from .calls import Call, Table
 from .catalog import Catalog
 from .departures import Departures, Visit
-from .exceptions import CallerLeft, GatewayError, InternalError, OverloadedError, outline
+from .exceptions import (
+    CallerLeft,
+    GatewayError,
+    InternalError,
+    OverloadedError,
+    UpstreamError,
+    outline,
+)
 from .identity import claimed, name
 from .identity import identify as read_metadata
 from .lifespan import Lifespan, serve_lifespan
 from .providers.openai import StreamDecoder, build_request, parse_response
 from .providers.provider import Provider
-from .records import Principal, Timeouts
+from .records import Principal, Route, Timeouts
 from .relay import drain, first_events, relay
 from .requests import read_body
-from .routing import MAX_ANSWER_BYTES, Try, passed_on, read_all
+from .routing import MAX_ANSWER_BYTES, Attempts, Try, passed_on, read_all
 from .settings import (
     check_bounds,
     choose_authenticate,
@@ -259,26 +266,43 @@ class Gateway:
         identity = await name(self._identify, connection, principal, view.metadata or {})
         record.identity = identity
         await self.entities.merge(identity.user, identity.group)
-        record.target = self.catalog.resolve(view.model, principal).targets[0]
-        await self._forward(call, request, record, visit)
+        route = self.catalog.resolve(view.model, principal)
+        await self._forward(call, request, record, visit, route)
 
     async def _forward(
-        self, call: Call, request: ChatRequest, record: OpenRecord, visit: Visit
+        self, call: Call, request: ChatRequest, record: OpenRecord, visit: Visit, route: Route
     ) -> None:
-        """Translate, send, and reply with what comes; the record keeps what the attempt came to."""
-        assert record.target is not None
-        provider = self.providers[record.target.provider]
-        body, dropped = build_request(request, record.target.model, provider.preset)
+        """Try the route's targets in turn until one answers; the record keeps what each came to."""
+        attempts = Attempts(route.targets, self.providers)
+        try:
+            while True:
+                attempt = attempts.begin()
+                record.target = attempt.target
+                try:
+                    await self._attempt(call, request, record, visit, attempt)
+                    return
+                except UpstreamError as error:
+                    if call.reply.started or not attempts.go_on(error):
+                        raise
+        finally:
+            record.attempts = attempts.made
+            record.upstream_duration = call.reply.upstream_seconds = attempts.elapsed
+
+    async def _attempt(
+        self, call: Call, request: ChatRequest, record: OpenRecord, visit: Visit, attempt: Try
+    ) -> None:
+        """Translate, send, and reply with what comes."""
+        provider = attempt.provider
+        body, dropped = build_request(request, attempt.target.model, provider.preset)
         decoder = StreamDecoder(request.view) if record.stream else None
-        attempt = Try(record.target, provider)
         reply = call.reply
-        reply.add_headers(attempt.headers(dropped))
+        reply.route_headers = attempt.headers(dropped)
         response: UpstreamResponse | None = None
         error_type: str | None = "cancelled"
         try:
             upstream = self._upstreams[provider.endpoint.scheme]
             response = await attempt.send(upstream, body, self._timeouts)
-            reply.add_headers(passed_on(response))
+            reply.route_headers += passed_on(response)
             if decoder is None:
                 answer = parse_response(await read_all(response, MAX_ANSWER_BYTES))
                 record.answered(answer, len(body))
@@ -305,8 +329,7 @@ class Gateway:
             error_type = InternalError.code
             raise
         finally:
-            record.upstream_duration = reply.upstream_seconds = attempt.elapsed
-            record.attempts = (attempt.finish(error_type),)
+            attempt.end(error_type)
             if decoder is not None and decoder.started:
                 record.answered(decoder, len(body))
             if response is not None:

@@ -6,7 +6,6 @@ decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic
 
@@ -26,34 +25,43 @@ _STREAM = (
 # What servers raise on a closed connection (ASGI 2.4, an OSError), and Starlette's middleware.
 _GONE = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Reply:
     """The answer to one request, begun at `started_at` (monotonic seconds).
 
     `started` is true once a status has been sent, `ended` once the last message is on its way.
-    `upstream_seconds` is how long the provider took, once that is known. What sends raises
-    `CallerLeft` where the server says so; most say nothing.
+    `upstream_seconds` is how long the provider took, once that is known. `route_headers` say where
+    the answer comes from, and are those of the latest attempt; `headers` are for whatever answer
+    follows. What sends raises `CallerLeft` where the server says so; most say nothing.
     """
 
-    __slots__ = ("_headers", "_send", "ended", "started", "started_at", "upstream_seconds")
+    __slots__ = (
+        "_request_id",
+        "_send",
+        "ended",
+        "headers",
+        "route_headers",
+        "started",
+        "started_at",
+        "upstream_seconds",
+    )
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
-        self._headers: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
+        self._request_id = (b"x-request-id", request_id.encode())
+        self.route_headers: Headers = ()
+        self.headers: Headers = ()
         self.started = False
         self.ended = False
         self.started_at = monotonic()
         self.upstream_seconds: float | None = None
 
-    def add_headers(self, headers: Headers) -> None:
-        """Headers for whatever answer follows."""
-        self._headers += headers
-
     async def json(self, status: int, body: bytes) -> None:
         """The whole answer, as JSON."""
-        headers = [_JSON, (b"content-length", b"%d" % len(body)), *self._headers]
+        length = (b"content-length", b"%d" % len(body))
+        headers = [_JSON, length, self._request_id, *self.route_headers, *self.headers]
         send = self._send
         try:
             await send(self._start(status, headers))
@@ -64,13 +72,15 @@ class Reply:
 
     async def error(self, error: GatewayError) -> None:
         """The whole answer, as an error object with the error's own headers; never raises."""
-        self._headers += error.headers
+        self.headers += error.headers
         with suppress(CallerLeft):
             await self.json(error.status, encode_error(error))
 
     async def start_stream(self) -> None:
         """The head of an event stream."""
-        await self._write(self._start(200, [*_STREAM, *self._headers]))
+        await self._write(
+            self._start(200, [*_STREAM, self._request_id, *self.route_headers, *self.headers])
+        )
 
     async def write(self, data: bytes) -> None:
         """Some whole events, in one write."""

@@ -6,12 +6,12 @@ Knows no caller.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from time import monotonic
 from urllib.parse import quote
 
-from .exceptions import GatewayError, UpstreamError
+from .exceptions import GatewayError, Headers, ProviderRefusedError, UpstreamError
 from .providers.openai import parse_error
 from .providers.provider import Provider
 from .records import Attempt, Target, Timeouts, UpstreamRequest
@@ -20,20 +20,67 @@ from .wire.members import encode
 
 _PASSED_ON = (b"x-ratelimit-", b"retry-after")
 _MAX_REMEMBERED = 1024
-_ONE_ATTEMPT = (b"x-waystone-attempts", b"1")
 _MAX_MESSAGE = 2000
 _MAX_ERROR_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
+_PASSING = frozenset((408, 409, 429))
+
+
+class Attempts:
+    """The attempts of one request: which target is next, and what became of each so far.
+
+    Each target is tried once, in order, as long as a failure is one that another may mend: the
+    provider cannot be reached, is too slow, overloaded, broken, or refuses our credential for it.
+    """
+
+    __slots__ = ("_providers", "_started", "_targets", "_tries")
+
+    def __init__(self, targets: Sequence[Target], providers: Mapping[str, Provider]) -> None:
+        self._targets = targets
+        self._providers = providers
+        self._tries: list[Try] = []
+        self._started = monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the first attempt began."""
+        return monotonic() - self._started
+
+    @property
+    def made(self) -> tuple[Attempt, ...]:
+        """The attempts that have ended, as the record keeps them."""
+        return tuple([tried.outcome for tried in self._tries if tried.outcome is not None])
+
+    def begin(self) -> Try:
+        """The next attempt."""
+        number = len(self._tries)
+        target = self._targets[number]
+        tried = Try(target, self._providers[target.provider], number + 1)
+        self._tries.append(tried)
+        return tried
+
+    def go_on(self, error: UpstreamError) -> bool:
+        """Whether there is another attempt to make after this failure of the latest one."""
+        if len(self._tries) >= len(self._targets):
+            return False
+        return not isinstance(error, ProviderRefusedError) or error.status in _PASSING
+
+
 class Try:
-    """One attempt at one target: send once, and say what became of it."""
+    """One attempt at one target: send once, and say what became of it.
 
-    __slots__ = ("_provider", "_started", "_status", "_target")
+    `outcome` is None until it has ended.
+    """
 
-    def __init__(self, target: Target, provider: Provider) -> None:
-        self._target = target
-        self._provider = provider
+    __slots__ = ("_number", "_started", "_status", "outcome", "provider", "target")
+
+    def __init__(self, target: Target, provider: Provider, number: int = 1) -> None:
+        self.target = target
+        self.provider = provider
+        self.outcome: Attempt | None = None
+        self._number = number
         self._started = monotonic()
         self._status: int | None = None
 
@@ -48,7 +95,7 @@ class Try:
         Raises `UpstreamError` and its kinds; a refusal carries the headers that are passed on.
         """
         response = await upstream.send(
-            UpstreamRequest(endpoint=self._provider.endpoint, body=body, timeouts=timeouts)
+            UpstreamRequest(endpoint=self.provider.endpoint, body=body, timeouts=timeouts)
         )
         self._status = response.status
         if 200 <= response.status < 300:
@@ -60,18 +107,18 @@ class Try:
         refusal.headers += passed_on(response)
         raise refusal
 
-    def headers(self, dropped: Collection[str]) -> Iterable[tuple[bytes, bytes]]:
+    def headers(self, dropped: Collection[str]) -> Headers:
         """Where the request went, for the caller."""
-        headers = _named(self._target)
+        headers = _named(self.target, self._number)
         if not dropped:
             return headers
         return *headers, (b"x-waystone-dropped", _header(", ".join(dropped)))
 
-    def finish(self, error_type: str | None) -> Attempt:
-        """The attempt as the record keeps it."""
-        return Attempt(
-            provider=self._target.provider,
-            model=self._target.model,
+    def end(self, error_type: str | None) -> None:
+        """The attempt is over."""
+        self.outcome = Attempt(
+            provider=self.target.provider,
+            model=self.target.model,
             status=self._status,
             seconds=self.elapsed,
             error_type=error_type,
@@ -81,7 +128,7 @@ class Try:
         """The error fit to be shown: without our credentials, should the provider have repeated
         one, and of bounded length.
         """
-        for secret in self._provider.secrets:
+        for secret in self.provider.secrets:
             key = secret.reveal()
             error.message = error.message.replace(key, "***")
             for name in ("type", "param", "code"):
@@ -120,17 +167,17 @@ class _Passing(dict[bytes, bool]):
 _passing = _Passing()
 
 
-def passed_on(response: UpstreamResponse) -> tuple[tuple[bytes, bytes], ...]:
+def passed_on(response: UpstreamResponse) -> Headers:
     """The provider's headers that reach the caller: its rate limits and when to come back."""
     return tuple([header for header in response.headers if _passing[header[0]]])
 
 
 @lru_cache(maxsize=_MAX_REMEMBERED)
-def _named(target: Target) -> tuple[tuple[bytes, bytes], ...]:
+def _named(target: Target, number: int) -> Headers:
     return (
         (b"x-waystone-provider", _header(target.provider)),
         (b"x-waystone-model", _header(target.model)),
-        _ONE_ATTEMPT,
+        (b"x-waystone-attempts", b"%d" % number),
     )
 
 

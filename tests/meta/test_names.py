@@ -24,7 +24,7 @@ LONG_MODULES = {
 }
 LONG_FUNCTIONS = {
     "gateway.py Gateway.__init__": "one keyword a line, as the file has one setting a line",
-    "gateway.py Gateway._forward": "one attempt from its translation to what is left of it",
+    "gateway.py Gateway._attempt": "one attempt from its translation to what is left of it",
 }
 
 Definition: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
