@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from itertools import pairwise
 from time import monotonic, time
 
+import msgspec
 import pytest
 from msgspec import Struct
 
@@ -17,7 +19,7 @@ from waystone_asgi.exceptions import (
     UpstreamTimeoutError,
 )
 from waystone_asgi.records import Attempt, Entity, Identity, Target, Usage, UsageRecord
-from waystone_asgi.usage import OpenRecord, uuid7
+from waystone_asgi.usage import OpenRecord, stamp
 
 
 class Answer(Struct):
@@ -140,32 +142,119 @@ def test_an_estimate(size: int, tokens: int) -> None:
     assert (closed.input_tokens, closed.output_tokens) == (tokens, 7)
 
 
+def test_every_field_is_in_its_place() -> None:
+    """Records are made of their values in order: what each is called is said here once more."""
+    record = OpenRecord(
+        operation="operation",
+        principal="principal",
+        request_id="request_id",
+        started=monotonic() - 7,
+        identity=Identity(Entity("user", source="key"), Entity("group", source="claimed")),
+        tags=("tags",),
+        request_model="request_model",
+        response_model="response_model",
+        response_id="response_id",
+        target=Target(provider="provider", model="m"),
+        stream=True,
+        status=418,
+        outcome="blocked",
+        error_type="error_type",
+        finish_reasons=("finish_reasons",),
+        attempts=(Attempt(provider="attempts", model="m"),),
+        usage=Usage(
+            input_tokens=5,
+            output_tokens=4,
+            cache_read_input_tokens=3,
+            cache_write_input_tokens=2,
+            reasoning_output_tokens=1,
+        ),
+        usage_source="estimated",
+        time_to_first_chunk=2.5,
+        upstream_duration=3.5,
+    ).close()
+    expected = UsageRecord(
+        id=record.id,
+        time=record.time,
+        request_id="request_id",
+        operation="operation",
+        principal="principal",
+        user="user",
+        group="group",
+        user_source="key",
+        group_source="claimed",
+        tags=("tags",),
+        request_model="request_model",
+        response_model="response_model",
+        provider="provider",
+        response_id="response_id",
+        stream=True,
+        status=418,
+        outcome="blocked",
+        error_type="error_type",
+        finish_reasons=("finish_reasons",),
+        attempts=(Attempt(provider="attempts", model="m"),),
+        input_tokens=5,
+        cache_read_input_tokens=3,
+        cache_write_input_tokens=2,
+        output_tokens=4,
+        reasoning_output_tokens=1,
+        usage_source="estimated",
+        cost_usd=None,
+        price_version=None,
+        duration=record.duration,
+        time_to_first_chunk=2.5,
+        upstream_duration=3.5,
+    )
+    assert record == expected
+    assert 7 <= record.duration < 8
+    assert isinstance(record.time, datetime)
+
+
+def test_a_closed_record_is_like_any_other() -> None:
+    closed = opened().close()
+    assert type(closed) is UsageRecord
+    with pytest.raises(AttributeError):
+        closed.status = 200  # type: ignore[misc]
+    assert closed == UsageRecord(**msgspec.structs.asdict(closed))
+    assert hash(closed) == hash(msgspec.structs.replace(closed))
+    assert msgspec.json.decode(msgspec.json.encode(closed), type=UsageRecord) == closed
+
+
 def test_ids_are_uuids_of_version_7() -> None:
     for now in (0.0, 0.001, 1_700_000_000.123, 4_102_444_800.999, 2**47 / 1000):
-        value = uuid.UUID(uuid7(now))
-        assert str(value) == uuid7(now)[:14] + str(value)[14:]
+        id_, moment = stamp(now)
+        value = uuid.UUID(id_)
+        assert str(value) == id_
         assert (value.version, value.variant) == (7, uuid.RFC_4122)
         assert value.int >> 80 == int(now * 1000)
+        assert abs(moment.timestamp() - int(now * 1000) / 1000) < 1e-6
 
 
 def test_ids_sort_by_time_and_are_never_the_same() -> None:
-    ids = [uuid7(1_700_000_000 + n / 1000) for n in range(1000)]
+    ids = [stamp(1_700_000_000 + n / 1000)[0] for n in range(1000)]
     assert ids == sorted(ids)
-    assert len({uuid7(0.0) for _ in range(10_000)}) == 10_000
+    assert len({stamp(0.0)[0] for _ in range(10_000)}) == 10_000
 
 
-def test_the_random_bits_of_ids_are_all_used() -> None:
+def test_ids_of_one_millisecond_sort_as_they_were_made() -> None:
+    ids = [stamp(1_800_000_000.5)[0] for _ in range(200)]
+    assert ids == sorted(ids)
+    assert len({id_[-18:] for id_ in ids}) == 1
+
+
+def test_what_is_random_in_ids_is_so_each_millisecond() -> None:
     seen = missing = (1 << 128) - 1
-    for _ in range(200):
-        value = uuid.UUID(uuid7(0.0)).int
+    values = [uuid.UUID(stamp(n / 1000)[0]).int & (1 << 80) - 1 for n in range(200)]
+    for value in values:
         seen &= value
         missing &= ~value
-    fixed = 0x7 << 76 | 0b10 << 62
-    assert seen == fixed
-    assert missing & ((1 << 80) - 1) == 0x8 << 76 | 0b01 << 62
+    assert all(one != other for one, other in pairwise(sorted(values)))
+    counted = 0xFF << 64
+    assert seen == 0x7 << 76 | 0b1000 << 60
+    assert missing & (1 << 80) - 1 == 0x8 << 76 | counted | 0b0111 << 60
 
 
-def test_the_time_in_the_id_is_that_of_the_record() -> None:
+def test_the_time_of_a_record_is_that_in_its_id() -> None:
     record = opened().close()
-    moment = datetime.fromtimestamp((uuid.UUID(record.id).int >> 80) / 1000, UTC)
-    assert abs((record.time - moment).total_seconds()) < 0.002
+    assert record.time == datetime.fromtimestamp((uuid.UUID(record.id).int >> 80) / 1000, UTC)
+    assert record.time.microsecond % 1000 == 0

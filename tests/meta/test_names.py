@@ -25,6 +25,7 @@ LONG_MODULES = {
 LONG_FUNCTIONS = {
     "gateway.py Gateway.__init__": "one keyword a line, as the file has one setting a line",
     "gateway.py Gateway._attempt": "one attempt from its translation to what is left of it",
+    "usage.py OpenRecord.close": "one field a line, in the order of the record",
 }
 
 Definition: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
