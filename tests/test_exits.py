@@ -29,7 +29,7 @@ from waystone_asgi.exceptions import (
 )
 from waystone_asgi.records import Entity, UpstreamRequest
 from waystone_asgi.testing import FakeAnswer, FakeProvider, Piece, chunks, completion
-from waystone_asgi.types import Message
+from waystone_asgi.types import Layers, Message
 
 from .asgi import Answer, Caller, chat, http_scope
 
@@ -82,8 +82,9 @@ class Entities(MemoryEntities):
         super().__init__()
         self._steps = steps
 
-    async def merge(self, user: Entity | None, group: Entity | None) -> None:
+    async def merge(self, user: Entity | None, group: Entity | None) -> tuple[Layers, Layers]:
         await self._steps.take("merge")
+        return await super().merge(user, group)
 
 
 class SteppingAnswer(FakeAnswer):

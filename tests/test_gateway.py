@@ -15,7 +15,7 @@ from waystone_asgi.entities.memory import MemoryEntities
 from waystone_asgi.exceptions import UpstreamError
 from waystone_asgi.records import Entity
 from waystone_asgi.testing import FakeAnswer, FakeProvider, chunks, completion
-from waystone_asgi.types import Message
+from waystone_asgi.types import Layers, Message
 
 from .asgi import KEY, Caller, chat, http_scope, request
 
@@ -369,7 +369,7 @@ async def test_the_path_is_written_in_one_way(path: str, expected: str) -> None:
 class Broken(MemoryEntities):
     """A store with a bug."""
 
-    async def merge(self, user: Entity | None, group: Entity | None) -> None:
+    async def merge(self, user: Entity | None, group: Entity | None) -> tuple[Layers, Layers]:
         raise RuntimeError("canary")
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from waystone_asgi.entities.memory import MemoryEntities
 from waystone_asgi.exceptions import (
     GatewayError,
     InternalError,
     InvalidRequestError,
     PermissionDeniedError,
+    RequestTooLargeError,
 )
-from waystone_asgi.identity import claimed, decode_claim, identify, name
-from waystone_asgi.records import Entity, Identity, Principal
-from waystone_asgi.types import HTTPConnection, Identify
+from waystone_asgi.identity import Naming, claimed, identify, merge
+from waystone_asgi.records import Entity, Identity, Principal, Source
+from waystone_asgi.types import HTTPConnection, Identify, Layers
+from waystone_asgi.wire.identity import decode_claim
 
 from .asgi import http_scope
 
@@ -194,6 +197,45 @@ def test_bodies_that_are_refused(body: bytes, param: str | None) -> None:
     assert CANARY not in caught.value.message
 
 
+LARGE = "x" * 65_536
+HALF = "x" * 40_000
+
+
+@pytest.mark.parametrize("kind", ["user", "group"])
+def test_metadata_of_64_kib(kind: str) -> None:
+    document = f'{{"{kind}":{{"id":"a","metadata":{{"a":"{LARGE}"}}}}}}'
+    with pytest.raises(RequestTooLargeError) as caught:
+        read(document)
+    assert (caught.value.status, caught.value.param) == (413, "metadata.waystone")
+    with pytest.raises(RequestTooLargeError) as caught:
+        claimed(NOBODY, document.encode())
+    assert (caught.value.status, caught.value.param) == (413, f"{kind}.metadata")
+
+
+def test_metadata_below_64_kib() -> None:
+    document = f'{{"user":{{"id":"a","metadata":{{"a":"{HALF}"}}}},"group":"b"}}'
+    assert read(document + " " * 70_000) == read(document)
+    both = f'{{"user":{{"id":"a","metadata":{{"a":"{HALF}"}}}},"group":{{"id":"b"}}}}'
+    assert read(both + " " * 70_000).group == entity("b")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        '{"user":{"id":"a","metadata":{"a":"b","a":"c"}}}',
+        '{"user":{"id":"a","metadata":{"a":1,"a":2}}}',
+        '{"user":{"id":"a","metadata":{"a":"\\"","a":"c"}}}',
+        '{"user":{"id":"a","metadata":{"a":1},"metadata":{"a":1}}}',
+        '{"user":{"id":"a","metadata":{"a":["b"]},"metadata":{}}}',
+        '{"user":{"id":"a"},"user":{"id":"a","metadata":{"a":"b"}}}',
+        '{"user":"a","group":{"id":"a","metadata":{"":"","":""}}}',
+    ],
+)
+def test_no_key_stands_twice(document: str) -> None:
+    with pytest.raises(InvalidRequestError, match="more than once"):
+        read(document)
+
+
 def test_a_claim_may_be_decoded_by_itself() -> None:
     assert decode_claim(b'{"user":"ann"}').user == "ann"
 
@@ -201,8 +243,10 @@ def test_a_claim_may_be_decoded_by_itself() -> None:
 # The hook.
 
 
-async def ask(hook: object, metadata: Mapping[str, str] | None = None) -> Identity:
-    return await name(cast("Identify", hook), CONNECTION, PINNED, metadata or {})
+async def ask(
+    hook: object, metadata: Mapping[str, str] | None = None, principal: Principal = PINNED
+) -> Identity:
+    return await Naming(cast("Identify", hook)).name(CONNECTION, principal, metadata or {})
 
 
 @pytest.mark.anyio
@@ -264,6 +308,9 @@ async def test_any_other_exception_is_ours_and_logged_without_its_text(
         Identity(group=cast("Entity", {"id": "canary-90ab"})),
         Identity(user=Entity(cast("str", 5))),
         Identity(user=Entity("ann"), group=Entity(cast("str", None))),
+        Identity(user=Entity("ann", cast("dict[str, object]", [CANARY]))),
+        Identity(user=Entity("ann", None, cast("Source", "admin"))),
+        Identity(group=Entity("ann", None, cast("Source", None))),
     ],
     ids=repr,
 )
@@ -277,9 +324,200 @@ async def test_what_is_no_identity_is_no_empty_one(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("id", ["", "x" * 257])
-async def test_ids_have_a_length(id: str) -> None:
+@pytest.mark.parametrize("id", ["", "x" * 257, "\ud800", "a\udfffb"])
+async def test_ids_have_a_length_and_are_unicode(id: str) -> None:
     for identity in (Identity(user=Entity(id)), Identity(Entity("ann"), Entity(id))):
         with pytest.raises(InvalidRequestError) as caught:
             await ask(lambda *arguments, said=identity: said)
         assert caught.value.param == "metadata.waystone"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "id", ["a\x00b", "\x00", "\uff41", "😀" * 256, "a:b", "user", "/", " ", "\u202e"]
+)
+async def test_ids_are_of_any_script(id: str) -> None:
+    said = Identity(Entity(id), Entity(id))
+    assert await ask(lambda *arguments: said) is said
+
+
+# The hook, the credential and the body: who counts.
+
+HOST = Entity("ann", {"tier": "free"})
+KEY = Entity("ann", None, "key")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("said", [HOST, KEY], ids=["host", "key"])
+@pytest.mark.parametrize("kind", ["user", "group"])
+@pytest.mark.parametrize(
+    ("claim", "allowed"),
+    [
+        ('{"KIND":"ann"}', True),
+        ('{"KIND":{"id":"ann","metadata":{"tier":"gold"}}}', True),
+        ('{"OTHER":"bob"}', True),
+        ("{}", True),
+        ("not JSON", True),
+        ('{"KIND":"ann","KIND":"ann"}', True),
+        ('{"KIND":5}', True),
+        ('{"KIND":"bob"}', False),
+        ('{"KIND":"Ann"}', False),
+        ('{"KIND":{"id":"bob"}}', False),
+        ('{"KIND":"bob","OTHER":"ann"}', False),
+    ],
+)
+async def test_a_claim_against_what_the_hook_says(
+    said: Entity, kind: str, claim: str, allowed: bool
+) -> None:
+    identity = Identity(**{kind: said})
+    other = {"user": "group", "group": "user"}[kind]
+    document = claim.replace("KIND", kind).replace("OTHER", other)
+    naming = Naming(lambda *arguments: identity)
+    for _ in range(2):
+        if allowed:
+            named = await naming.name(CONNECTION, NOBODY, {"waystone": document})
+            assert named is identity
+            continue
+        with pytest.raises(PermissionDeniedError) as caught:
+            await naming.name(CONNECTION, NOBODY, {"waystone": document})
+        assert (caught.value.status, caught.value.param) == (403, "metadata.waystone")
+
+
+@pytest.mark.anyio
+async def test_too_large_a_claim_is_refused_before_any_hook_too() -> None:
+    document = f'{{"user":{{"id":"ann","metadata":{{"a":"{LARGE}"}}}}}}'
+    with pytest.raises(RequestTooLargeError):
+        await ask(lambda *arguments: Identity(HOST), {"waystone": document})
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("said", "allowed"),
+    [
+        (Identity(Entity("ann", None, "claimed")), True),
+        (Identity(Entity("bob", None, "claimed")), False),
+        (Identity(Entity("ann"), Entity("other", None, "claimed")), False),
+        (Identity(Entity("bob"), Entity("other")), True),
+        (Identity(), True),
+    ],
+    ids=["same", "other user", "other group", "the host's word", "nobody"],
+)
+async def test_what_a_hook_calls_a_claim_against_what_a_key_pins(
+    said: Identity, allowed: bool
+) -> None:
+    if allowed:
+        assert await ask(lambda *arguments: said) is said
+        return
+    with pytest.raises(PermissionDeniedError):
+        await ask(lambda *arguments: said)
+
+
+@pytest.mark.anyio
+async def test_a_hook_may_ask_the_default_one() -> None:
+    def hook(connection: HTTPConnection, principal: Principal, metadata: Any) -> Identity:
+        return Identity(Entity("host's"), identify(connection, principal, metadata).group)
+
+    metadata = {"waystone": '{"group":"acme"}'}
+    named = await ask(hook, metadata, NOBODY)
+    assert named == Identity(Entity("host's"), entity("acme"))
+
+
+# What is remembered.
+
+
+@pytest.mark.anyio
+async def test_a_document_is_read_once() -> None:
+    naming = Naming()
+    document = '{"user":{"id":"ann","metadata":{"a":1}},"group":"acme"}'
+    first = await naming.name(CONNECTION, NOBODY, {"waystone": document})
+    again = await naming.name(CONNECTION, NOBODY, {"waystone": "".join(list(document))})
+    assert first is again == read(document)
+    other = await naming.name(CONNECTION, PINNED, {"waystone": document})
+    assert other == read(document, PINNED) != first
+    assert await naming.name(CONNECTION, PINNED, {}) is await naming.name(CONNECTION, PINNED, {})
+    assert await naming.name(CONNECTION, NOBODY, {}) == Identity()
+
+
+@pytest.mark.anyio
+async def test_what_one_key_pins_is_no_others() -> None:
+    naming = Naming()
+    pins = [(None, None), ("a", None), (None, "a"), ("a", "a"), ("a", "b"), ("b", "a")]
+    for _ in range(2):
+        for user, group in pins:
+            principal = Principal(id="p", user=user, group=group)
+            named = await naming.name(CONNECTION, principal, {})
+            assert (named.user and named.user.id, named.group and named.group.id) == (user, group)
+            for claim in ("a", "b"):
+                metadata = {"waystone": f'{{"user":"{claim}"}}'}
+                if user in (None, claim):
+                    named = await naming.name(CONNECTION, principal, metadata)
+                    assert named.user == Entity(claim, None, "key" if user else "claimed")
+                    continue
+                with pytest.raises(PermissionDeniedError):
+                    await naming.name(CONNECTION, principal, metadata)
+
+
+@pytest.mark.anyio
+async def test_refusals_are_not_remembered_and_long_documents_neither() -> None:
+    naming = Naming()
+    for document in ("not JSON", '{"user":"bob"}'):
+        for _ in range(2):
+            with pytest.raises(GatewayError):
+                await naming.name(CONNECTION, PINNED, {"waystone": document})
+    long = f'{{"user":{{"id":"ann","metadata":{{"a":"{"x" * 5000}"}}}}}}'
+    await naming.name(CONNECTION, NOBODY, {"waystone": long})
+    assert len(naming._read) == 0
+
+
+@pytest.mark.anyio
+async def test_what_is_remembered_is_bounded() -> None:
+    naming = Naming()
+    for number in range(5000):
+        await naming.name(CONNECTION, NOBODY, {"waystone": f'{{"user":"u{number}"}}'})
+    assert len(naming._read) == 4096
+    for number in range(1000):
+        document = f'{{"user":{{"id":"u{number}","metadata":{{"a":"{"é" * 4000}"}}}}}}'
+        await naming.name(CONNECTION, NOBODY, {"waystone": document})
+    assert naming._read.bytes <= 8 * 1024 * 1024
+    assert len(naming._read) < 1000
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("principal", "status"),
+    [
+        (Principal(id="p", user=""), 400),
+        (Principal(id="p", group="x" * 257), 400),
+        (Principal(id="p", user="\ud800"), 400),
+        (Principal(id="p", user=cast("str", 5)), 500),
+    ],
+)
+async def test_pinned_ids_are_looked_at_too(principal: Principal, status: int) -> None:
+    for _ in range(2):
+        with pytest.raises(GatewayError) as caught:
+            await Naming().name(CONNECTION, principal, {})
+        assert caught.value.status == status
+
+
+# Merging.
+
+
+class Refusing:
+    """A store in which nothing fits."""
+
+    async def merge(self, user: Entity | None, group: Entity | None) -> tuple[Layers, Layers]:
+        raise RequestTooLargeError("Too large.", param="user.metadata")
+
+    async def metadata(self, kind: str, id: str) -> None: ...
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("where", "param"), [("", "user.metadata"), ("metadata.waystone", "metadata.waystone")]
+)
+async def test_what_does_not_fit_is_refused_where_it_was_said(where: str, param: str) -> None:
+    with pytest.raises(RequestTooLargeError) as caught:
+        await merge(Refusing(), Identity(HOST), where)
+    assert caught.value.param == param
+    layers = await merge(MemoryEntities(), Identity(HOST, entity("acme")), where)
+    assert layers == ({"host": {"tier": "free"}}, {})

@@ -112,7 +112,7 @@ class MethodNotAllowedError(InvalidRequestError):
 
 
 class RequestTooLargeError(InvalidRequestError):
-    """The body is longer than `max_body_bytes`."""
+    """The body is longer than `max_body_bytes`, or the metadata of a user or group than 64 KiB."""
 
     status = 413
     code = "request_too_large"

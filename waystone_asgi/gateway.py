@@ -26,7 +26,7 @@ from .exceptions import (
     UpstreamError,
     outline,
 )
-from .identity import claimed, name
+from .identity import FIELD, Naming, claimed, merge
 from .identity import identify as read_metadata
 from .lifespan import Lifespan, serve_lifespan
 from .providers.openai import StreamDecoder, build_request, parse_response
@@ -106,7 +106,7 @@ class Gateway:
         self.entities = choose_entities(entities, state)
         self.outbox = Outbox(choose_sinks(sinks, usage), limit=queue_limit, overflow=overflow)
         self._authenticate = choose_authenticate(authenticate, api_keys, allow_anonymous)
-        self._identify = identify
+        self._naming = Naming(identify)
         self._timeouts = choose_timeouts(timeouts)
         self._max_body_bytes = max_body_bytes
         self._max_in_flight = max_in_flight
@@ -263,9 +263,9 @@ class Gateway:
         view = request.view
         record.request_model = view.model
         record.stream = bool(view.stream)
-        identity = await name(self._identify, connection, principal, view.metadata or {})
+        identity = await self._naming.name(connection, principal, view.metadata or {})
         record.identity = identity
-        await self.entities.merge(identity.user, identity.group)
+        await merge(self.entities, identity, FIELD)
         route = self.catalog.resolve(view.model, principal)
         await self._forward(call, request, record, visit, route)
 
@@ -352,7 +352,7 @@ class Gateway:
         check_endpoint(principal, "identify")
         call.head.check(self._max_body_bytes)
         identity = claimed(principal, await read_body(call.receive, self._max_body_bytes))
-        await self.entities.merge(identity.user, identity.group)
+        await merge(self.entities, identity)
         await call.reply.json(200, encode_identified(identity))
 
     async def _health(self, call: Call) -> None:

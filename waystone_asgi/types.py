@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from .charges import Charge, Refused, Taken
-    from .records import Entity, Identity, Principal, UpstreamRequest, UsageRecord
+    from .records import Entity, Identity, Principal, Source, UpstreamRequest, UsageRecord
 
 __all__ = (
     "ASGIApp",
@@ -24,6 +24,7 @@ __all__ = (
     "HTTPConnection",
     "Identify",
     "JSONObject",
+    "Layers",
     "Message",
     "Receive",
     "Scope",
@@ -35,6 +36,10 @@ __all__ = (
 
 JSONObject: TypeAlias = dict[str, object]
 
+Layers: TypeAlias = Mapping["Source", JSONObject]
+"""The metadata of a user or group, by who said it. A field's value is that of the first layer of
+host, key and claimed that has it. Nobody changes layers: they are shared."""
+
 Authenticate: TypeAlias = Callable[[HTTPConnection], "Principal | Awaitable[Principal]"]
 """Proves who calls, from the head of the request; raises `AuthenticationError` or
 `PermissionDeniedError`. It may be a plain function or a coroutine function, and runs before the
@@ -44,7 +49,7 @@ Identify: TypeAlias = Callable[
     [HTTPConnection, "Principal", Mapping[str, str]], "Identity | Awaitable[Identity]"
 ]
 """Names on whose behalf the call is made. The mapping is the request's `metadata`, empty when it
-has none."""
+has none. An `Entity` that was returned once is not changed any more, nor is its metadata."""
 
 
 class Sink(Protocol):
@@ -57,11 +62,16 @@ class Sink(Protocol):
 class Entities(Protocol):
     """Keeps users, groups and the links "user is part of group"."""
 
-    async def merge(self, user: Entity | None, group: Entity | None) -> None:
-        """Merge the metadata (given keys replace, None removes, the rest stays), and link."""
+    async def merge(self, user: Entity | None, group: Entity | None) -> tuple[Layers, Layers]:
+        """Merge the metadata of each into the layer of its source, and link the two.
+
+        Given keys replace, None removes, the rest stays. Returns the layers of the user and of the
+        group as they are then, empty for one that is not named. Raises `RequestTooLargeError` for a
+        layer of 64 KiB or more.
+        """
 
     async def metadata(self, kind: str, id: str) -> JSONObject | None:
-        """The stored metadata of a `"user"` or `"group"`, or None when it is unknown."""
+        """The metadata of a `"user"` or `"group"` in effect, or None when it is unknown."""
 
 
 class Counters(Protocol):

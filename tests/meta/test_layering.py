@@ -18,7 +18,7 @@ TIERS = {
     "edges": "upstream routing requests responses relay departures lifespan sinks entities",
     "rooms": "authentication identity catalog providers rules usage",
     "words": "wire sse records charges",
-    "ground": "types exceptions loops",
+    "ground": "types exceptions loops recent",
 }
 ALLOWED = {
     ("cli.check", "config"): "the command shows what a configuration means",

@@ -1,56 +1,53 @@
 """Users and groups in this process's memory, bounded; the least recently named go first.
 
-In: entities as requests name them. Out: their merged metadata. Nothing is shared between gateways.
+In: entities as requests name them. Out: their layers of metadata. Nothing is shared between
+gateways.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from ..records import Entity
-from ..types import JSONObject
+from ..types import JSONObject, Layers
+from .known import Known, Stored
+from .layers import NO_LAYERS, effective, merge, plain
 
 
 class MemoryEntities:
-    """An `Entities` that forgets with the process. `limit` bounds users, groups and links each."""
+    """An `Entities` that forgets with the process.
 
-    def __init__(self, *, limit: int = 100_000) -> None:
-        self._limit = limit
-        self._metadata: dict[str, OrderedDict[str, JSONObject]] = {
-            "user": OrderedDict(),
-            "group": OrderedDict(),
-        }
-        self._links: OrderedDict[tuple[str, str], None] = OrderedDict()
+    `limit` bounds users, groups and links each, and so does `max_bytes`, about.
+    """
 
-    async def merge(self, user: Entity | None, group: Entity | None) -> None:
+    def __init__(self, *, limit: int = 100_000, max_bytes: int = 64 * 1024 * 1024) -> None:
+        self._known = Known(limit=limit, max_bytes=max_bytes)
+
+    async def merge(self, user: Entity | None, group: Entity | None) -> tuple[Layers, Layers]:
         """See `types.Entities`."""
-        if user is not None:
-            self._merge("user", user)
-        if group is not None:
-            self._merge("group", group)
-        if user is not None and group is not None:
-            self._links[user.id, group.id] = None
-            self._links.move_to_end((user.id, group.id))
-            if len(self._links) > self._limit:
-                self._links.popitem(last=False)
+        return self._known.seen(user, group) or self._merge(user, group)
 
     async def metadata(self, kind: str, id: str) -> JSONObject | None:
         """See `types.Entities`."""
-        stored = self._metadata[kind].get(id)
-        return None if stored is None else dict(stored)
+        stored = self._known.of(kind).entries.get(id)
+        return None if stored is None else effective(stored.layers)
 
     async def linked(self, user: str, group: str) -> bool:
         """Whether the user was ever named together with the group."""
-        return (user, group) in self._links
+        return (user, group) in self._known.links.entries
 
-    def _merge(self, kind: str, entity: Entity) -> None:
-        entities = self._metadata[kind]
-        stored = entities.setdefault(entity.id, {})
-        entities.move_to_end(entity.id)
-        for key, value in (entity.metadata or {}).items():
-            if value is None:
-                stored.pop(key, None)
-            else:
-                stored[key] = value
-        if len(entities) > self._limit:
-            entities.popitem(last=False)
+    def _merge(self, user: Entity | None, group: Entity | None) -> tuple[Layers, Layers]:
+        mine = self._merged("user", user)
+        theirs = self._merged("group", group)
+        if user is not None:
+            self._known.users.put(user.id, Stored(mine))
+        if group is not None:
+            self._known.groups.put(group.id, Stored(theirs))
+        if user is not None and group is not None:
+            self._known.links.put((user.id, group.id), None)
+        return mine, theirs
+
+    def _merged(self, kind: str, entity: Entity | None) -> Layers:
+        if entity is None:
+            return NO_LAYERS
+        stored = self._known.of(kind).entries.get(entity.id)
+        layers = NO_LAYERS if stored is None else stored.layers
+        return merge(kind, layers, entity.source, plain(kind, entity.metadata))
