@@ -9,7 +9,12 @@ import anyio
 import pytest
 import trio.testing
 
-from waystone_asgi.exceptions import GatewayError, UpstreamError, UpstreamTimeoutError
+from waystone_asgi.exceptions import (
+    BlockedError,
+    GatewayError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
 from waystone_asgi.providers.openai import StreamDecoder
 from waystone_asgi.relay import drain, first_events, relay
 from waystone_asgi.responses import Reply
@@ -45,14 +50,39 @@ def shown(error: GatewayError) -> GatewayError:
     return error
 
 
-async def run(pieces: Sequence[Piece], **options: int) -> tuple[list[bytes], GatewayError | None]:
+class Pairs:
+    """A screen that lets events through two by two, the rest at the end, and none with `bad`."""
+
+    def __init__(self, bad: bytes = b"there") -> None:
+        self.started = False
+        self._bad = bad
+        self._held: list[bytes] = []
+
+    async def feed(self, events: bytes) -> bytes:
+        if self._bad in events:
+            raise BlockedError("Not this.")
+        self._held += [event + b"\n\n" for event in events.split(b"\n\n")[:-1]]
+        return self._release(len(self._held) // 2 * 2)
+
+    async def finish(self) -> bytes:
+        return self._release(len(self._held))
+
+    def _release(self, count: int) -> bytes:
+        self.started = self.started or count > 0
+        released, self._held = self._held[:count], self._held[count:]
+        return b"".join(released)
+
+
+async def run(
+    pieces: Sequence[Piece], screen: Pairs | None = None, **options: int
+) -> tuple[list[bytes], GatewayError | None]:
     """The writes that reach the caller, and the error that ended the stream."""
     caller, answer, follows = Caller(), FakeAnswer(pieces), decoder(**options)  # type: ignore[arg-type]
     reply = Reply(caller.send, "r")
-    held = await first_events(answer, follows)
+    held = await first_events(answer, follows, screen)
     assert caller.answer.messages == []
     await reply.start_stream()
-    failure = await relay(answer, follows, reply, held, redact=shown)
+    failure = await relay(answer, follows, reply, held, redact=shown, screen=screen)
     assert caller.answer.complete
     return [message["body"] for message in caller.answer.messages[1:]], failure
 
@@ -158,6 +188,61 @@ async def test_each_event_leaves_before_the_next_one_comes() -> None:
     await reply.start_stream()
     await relay(answer, follows, reply, held, redact=shown)
     assert seen == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "writes"),
+    [
+        ([HI, HI, HI, STOP, DONE], [HI + HI, HI + STOP, DONE]),
+        ([HI, HI, STOP, DONE], [HI + HI, STOP + DONE]),
+        ([HI + HI + STOP + DONE], [HI + HI + STOP + DONE]),
+        ([HI, STOP, HI, BROKEN], [HI + STOP, HI + DONE]),
+        ([HI, STOP, BROKEN], [HI + STOP, DONE]),
+        ([HI, STOP], [HI + STOP, DONE]),
+    ],
+)
+async def test_a_screen_holds_events_back(pieces: list[Piece], writes: list[bytes]) -> None:
+    assert await run(pieces, Pairs()) == (writes, None)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "shows", "message"),
+    [
+        ([HI, HI, HI], HI + HI + HI, "ended before the answer was complete"),
+        ([HI, HI, HI, BROKEN], HI + HI + HI, "It broke off."),
+        ([HI, HI, HI, ERROR], HI + HI + HI, "Overloaded."),
+        ([HI + HI + ERROR], HI + HI, "Overloaded."),
+        ([HI, HI, HI, THERE, STOP, DONE], HI + HI, "Not this."),
+        ([HI, STOP, THERE[:-1]], HI + STOP, "Not this."),
+        ([HI, STOP, THERE[:-1], BROKEN], HI + STOP, "Not this."),
+    ],
+)
+async def test_a_screened_stream_that_is_cut(
+    pieces: list[Piece], shows: bytes, message: str
+) -> None:
+    sent, failure = await run(pieces, Pairs())
+    whole = b"".join(sent)
+    assert failure is not None
+    assert whole.startswith(shows)
+    assert json.loads(whole.removeprefix(shows)[6:])["error"]["message"] == failure.message
+    assert message in failure.message
+
+
+@pytest.mark.parametrize(
+    ("pieces", "message"),
+    [
+        ([], "before its first event"),
+        ([HI], "before the answer was complete"),
+        ([HI, BROKEN], "It broke off."),
+        ([HI, ERROR], "Overloaded."),
+        ([HI + ERROR], "Overloaded."),
+        ([HI, THERE], "Not this."),
+        ([HI + THERE + STOP + DONE], "Not this."),
+    ],
+)
+async def test_nothing_is_sent_before_the_screen_lets_it(pieces: list[Piece], message: str) -> None:
+    with pytest.raises(GatewayError, match=message):
+        await run(pieces, Pairs())
 
 
 @pytest.mark.parametrize("pieces", [[HI, STOP], [HI, STOP, USAGE], [HI, STOP, USAGE, BROKEN]])

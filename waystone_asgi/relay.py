@@ -1,8 +1,9 @@
 """Moves a streamed answer from the provider to the caller, as it arrives.
 
-In: an answer whose head has come, a decoder, a reply. Out: events to the caller, one write an
-arrival. Nothing is sent before the first event has been looked at; a failure after it is an error
-event and the end, without `[DONE]`. It knows no dialect and writes no record.
+In: an answer whose head has come, a decoder, a reply, and where the answer is checked a screen.
+Out: events to the caller, one write an arrival. Nothing is sent before the first event has been
+looked at; a failure after it is an error event and the end, without `[DONE]`. It knows no dialect
+and writes no record.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from .sse import encode_event
 from .types import UpstreamResponse
 
 DRAIN_SECONDS = 1.0
+
+_CUT = "The provider's stream ended before the answer was complete."
 
 Redact: TypeAlias = Callable[[GatewayError], GatewayError]
 
@@ -41,32 +44,77 @@ class Decoder(Protocol):
         """The bytes to relay now that nothing more comes."""
 
 
-async def first_events(response: UpstreamResponse, decoder: Decoder) -> bytes:
-    """What to relay once the first event is there.
+class Screen(Protocol):
+    """What stands between a decoder and the caller, and holds events back until they are checked.
+
+    `started` turns true with the first event of the answer that it lets through. What it raises
+    ends the answer: a `GatewayError` that is no `UpstreamError`.
+    """
+
+    started: bool
+
+    async def feed(self, events: bytes) -> bytes:
+        """The whole events to relay now that `events` have come."""
+
+    async def finish(self) -> bytes:
+        """What is still to relay now that nothing more comes."""
+
+
+async def first_events(
+    response: UpstreamResponse, decoder: Decoder, screen: Screen | None = None
+) -> bytes:
+    """What to relay once the first event is there, and let through.
 
     Raises the `GatewayError` that stands in its place, or `UpstreamError` when there is none.
     """
     held = b""
-    while not decoder.started and decoder.error is None:
+    gate = decoder if screen is None else screen
+    while not gate.started and decoder.error is None:
         data = await response.receive()
-        held += decoder.feed(data) if data else decoder.finish()
+        events = decoder.feed(data) if data else decoder.finish()
+        held += events if screen is None else await screen.feed(events)
         if not data:
             break
-    if decoder.error is not None and not decoder.events:
+    if decoder.error is not None and not (decoder.events and gate.started):
         raise decoder.error
     if not decoder.started:
         raise UpstreamError("The provider's stream ended before its first event.")
+    if not gate.started:
+        raise UpstreamError(_CUT)
     return held
 
 
 async def relay(
-    response: UpstreamResponse, decoder: Decoder, reply: Reply, held: bytes, *, redact: Redact
+    response: UpstreamResponse,
+    decoder: Decoder,
+    reply: Reply,
+    held: bytes,
+    *,
+    redact: Redact,
+    screen: Screen | None = None,
 ) -> GatewayError | None:
     """Send `held` and the rest of the stream; the error that ended it, or None when complete.
 
     `redact` makes an error fit to be shown.
     """
-    error = decoder.error
+    error: GatewayError | None
+    try:
+        held, error = await _follow(response, decoder, reply, held, screen)
+    except GatewayError as refusal:
+        held, error = b"", refusal
+    end = b"" if error is None else encode_event(encode_error(redact(error)))
+    await reply.end_stream(held + end)
+    return error
+
+
+async def _follow(
+    response: UpstreamResponse, decoder: Decoder, reply: Reply, held: bytes, screen: Screen | None
+) -> tuple[bytes, GatewayError | None]:
+    """Send all but the last events; those, and the error that ended the stream.
+
+    Raises what the screen raises.
+    """
+    failure: GatewayError | None = None
     try:
         while not decoder.done and decoder.error is None:
             if held:
@@ -74,19 +122,20 @@ async def relay(
                 held = b""
             data = await response.receive()
             held = decoder.feed(data) if data else decoder.finish()
+            if screen is not None:
+                held = await screen.feed(held)
             if not data:
                 break
-    except UpstreamError as failure:
+    except UpstreamError as error:
+        failure = error
         held = decoder.finish() if decoder.complete else b""
-        error = failure
-    error = decoder.error or error
+        if screen is not None:
+            held = await screen.feed(held)
+    if screen is not None:
+        held += await screen.finish()
     if decoder.complete:
-        error = None
-    elif error is None:
-        error = UpstreamError("The provider's stream ended before the answer was complete.")
-    end = b"" if error is None else encode_event(encode_error(redact(error)))
-    await reply.end_stream(held + end)
-    return error
+        return held, None
+    return held, decoder.error or failure or UpstreamError(_CUT)
 
 
 async def drain(response: UpstreamResponse, decoder: Decoder) -> None:
