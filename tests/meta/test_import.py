@@ -12,7 +12,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-OPTIONAL = {"uvicorn", "uvloop", "httptools", "trio", "httpx", "httpx2", "hypercorn"}
+OPTIONAL = {
+    "genai_prices",
+    "pydantic",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "trio",
+    "httpx",
+    "httpx2",
+    "hypercorn",
+}
 HEAVY = {"sqlite3", "_sqlite3", "argparse", "tomllib", "unittest", "multiprocessing"}
 
 SCRIPT = """

@@ -16,7 +16,7 @@ TIERS = {
     "doors": "applications middleware config cli",
     "corridor": "gateway calls settings",
     "edges": "upstream routing requests responses relay departures lifespan sinks entities",
-    "rooms": "authentication identity catalog providers rules usage",
+    "rooms": "authentication identity catalog providers rules usage pricing",
     "words": "wire sse records charges",
     "ground": "types exceptions loops recent",
 }
@@ -39,6 +39,7 @@ LIBRARIES = {
     "starlette": "doors requests types",
     "httpx": "upstream.httpx testing",
     "httptools": "upstream.parser",
+    "genai_prices": "pricing.build",
     # In upstream a transport of its own. In lifespan to start a task without a parent, which anyio
     # has no word for; in departures because a cancel scope a request costs more than its routing.
     "asyncio": "upstream.asyncio upstream.alarm upstream.answer upstream.connection upstream.pool"
@@ -46,7 +47,7 @@ LIBRARIES = {
     "trio": "lifespan",
     "uvicorn": "cli.serve",
 }
-OPTIONAL = {"httptools", "trio", "uvicorn"}
+OPTIONAL = {"genai_prices", "httptools", "trio", "uvicorn"}
 
 PACKAGE = Path(__file__).resolve().parents[2] / "waystone_asgi"
 TIER_OF = {room: tier for tier, rooms in TIERS.items() for room in rooms.split()}
