@@ -17,7 +17,7 @@ TIERS = {
     "corridor": "gateway calls settings",
     "edges": "upstream routing requests responses relay departures lifespan sinks entities",
     "rooms": "authentication identity catalog providers rules usage pricing",
-    "words": "wire sse records charges",
+    "words": "wire sse records charges tables",
     "ground": "types exceptions loops recent",
 }
 ALLOWED = {

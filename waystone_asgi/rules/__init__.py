@@ -10,20 +10,19 @@ from .decisions import (
     Blocked,
     Decision,
     Estimate,
-    Layers,
     Passed,
     Price,
     Quota,
     Subject,
 )
 from .program import Program, compile_rules
-from .rulesets import Retry, Rule, Ruleset, UsageLimit
+from .rulesets import Retry, Rule, Ruleset, UsageLimit, read_rulesets
+from .wording import describe
 
 __all__ = (
     "Blocked",
     "Decision",
     "Estimate",
-    "Layers",
     "Passed",
     "Price",
     "Program",
@@ -34,4 +33,6 @@ __all__ = (
     "Subject",
     "UsageLimit",
     "compile_rules",
+    "describe",
+    "read_rulesets",
 )

@@ -17,25 +17,21 @@ from ..exceptions import (
     BlockedError,
     GatewayError,
     InsufficientQuotaError,
-    OverloadedError,
     RateLimitError,
 )
-from ..records import Identity, Route, Source, Target
-from ..types import JSONObject
+from ..records import Identity, Route, Target
+from ..types import Layers
 from .rulesets import Retry
 
-Layers: TypeAlias = Mapping[Source, JSONObject]
-"""An entity's metadata by who said it."""
-
-Price: TypeAlias = Callable[[Target, int, int], int | None]
-"""Nano-dollars for input and output tokens of a target; 0 is free, None has no price."""
+Price: TypeAlias = Callable[[Target, int, int, float], int | None]
+"""Nano-dollars for input and output tokens of a target at a Unix time; 0 is free, None has no
+price."""
 
 Passed: TypeAlias = Mapping[tuple[str, int], float]
 """Limits that a reservation would have passed, as counter and limit, each with the seconds until
 enough may be free again."""
 
 _NO_LAYERS: Layers = MappingProxyType({})
-_NONE_PASSED: Passed = MappingProxyType({})
 
 
 class Estimate(Struct, frozen=True, gc=False):
@@ -64,8 +60,7 @@ class Subject(Struct, frozen=True, kw_only=True, gc=False):
 class Blocked(Struct, frozen=True, kw_only=True, gc=False):
     """The `block` that ended the request: that of rule number `rule`, from 0, of `ruleset`.
 
-    `unit` is what was used up, None when no usage was asked about. `failed` says that usage could
-    not be counted, and that the rule fails closed.
+    `unit` is what was used up, None when no usage was asked about; `retry_after` is in seconds.
     """
 
     ruleset: str
@@ -73,12 +68,9 @@ class Blocked(Struct, frozen=True, kw_only=True, gc=False):
     message: str
     unit: Unit | None = None
     retry_after: float | None = None
-    failed: bool = False
 
     def error(self) -> GatewayError:
         """The block as the caller gets it."""
-        if self.failed:
-            return OverloadedError("Usage cannot be counted at the moment; try again shortly.")
         if self.unit is None:
             return BlockedError(self.message)
         kind = InsufficientQuotaError if self.unit == "usd" else RateLimitError

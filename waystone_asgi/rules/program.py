@@ -6,22 +6,35 @@ and the same passed limits give the same decision, and it counts, awaits and ope
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
+from types import MappingProxyType
 
 from ..records import Route
-from .decisions import _NONE_PASSED, Decision, Passed, Price, Subject
-from .rulesets import Ruleset
+from .checks import LONGEST
+from .compilation import CompiledRule, Compiler
+from .conditions import Holds
+from .counting import GROUP, USER, CounterTable, charges_of, keys_of
+from .decisions import Decision, Passed, Price, Subject
+from .explanation import explain, outcome
+from .judging import Known, Ruling, judge
+from .models import Resolve
+from .rulesets import Ruleset, read_rulesets
+
+REMEMBERED = 4096
+"""How many rulings a program remembers."""
+
+_NONE_PASSED: Passed = MappingProxyType({})
 
 
 def compile_rules(
     rulesets: Sequence[Ruleset],
     *,
-    resolve: Callable[[str], Route],
+    resolve: Resolve,
     guards: Collection[str] | None = None,
     price: Price | None = None,
     allowance: int = 1024,
 ) -> Program:
-    """The program of the rulesets.
+    """The program of the rulesets, which may be mappings of the same keys.
 
     `resolve` gives the route of a model's name and raises what the catalog does; `guards` are the
     names that `check_output` may use, None where they are not known yet. A request that sets no
@@ -29,26 +42,87 @@ def compile_rules(
 
     Raises `ConfigurationError` with the path of what is wrong, `rulesets[1].rules[0].usage.per`.
     """
-    return Program()
+    read = read_rulesets(rulesets)
+    counters = CounterTable(price, allowance)
+    compiler = Compiler(resolve, guards, counters)
+    rules = tuple(compiler.compile(read, "rulesets"))
+    return Program(read, rules, compiler.conditions, counters)
 
 
 class Program:
-    """What the rules do, in a form that is quick to evaluate."""
+    """What the rules do, in a form that is quick to evaluate; `compile_rules` makes one."""
 
-    def evaluate(
-        self, subject: Subject, passed: Passed = _NONE_PASSED, *, counting: bool = True
-    ) -> Decision:
+    def __init__(
+        self,
+        rulesets: Sequence[Ruleset],
+        rules: Sequence[CompiledRule],
+        conditions: Sequence[Holds],
+        counters: CounterTable,
+    ) -> None:
+        self._rulesets = rulesets
+        self._rules = rules
+        self._conditions = tuple(conditions)
+        self._counters = counters
+        self._selections = tuple(map(counters.select, range(4)))
+        self._rulings: dict[tuple[Route, int, tuple[bool, ...]], Ruling] = {}
+
+    def evaluate(self, subject: Subject, passed: Passed = _NONE_PASSED) -> Decision:
         """What is to be done with a request.
 
         A usage rule holds when its limit is in `passed`, and otherwise limits a charge. So: reserve
         the decision's charges; if they are refused, add `decision.passed(refused)` to `passed` and
         evaluate again. Each turn passes at least one more limit, so it ends.
-
-        Where counters cannot be reached, `counting=False` decides without them: usage rules that
-        fail closed hold, the others do not, and there are no charges.
         """
-        return Decision(route=subject.route)
+        present, held = self._look(subject)
+        selection = self._selections[present]
+        keys = keys_of(subject, selection.keys) if selection.keys else ()
+        if passed:
+            known = Known(selection, keys, passed)
+            ruling = judge(self._rules, subject.route, held, known)
+        else:
+            ruling = self._rule(subject.route, present, held)
+        decision = ruling.decision
+        if not decision.units:
+            return decision
+        target = decision.route.targets[0]
+        amounts = self._counters.amounts(decision.units, subject, target)
+        return Decision(
+            route=decision.route,
+            retry=decision.retry,
+            fallback=decision.fallback,
+            tags=decision.tags,
+            retain_days=decision.retain_days,
+            guards=decision.guards,
+            charges=charges_of(keys, selection, ruling.limits, amounts),
+            units=decision.units,
+            shown=decision.shown,
+            shadows=decision.shadows,
+        )
 
     def explain(self, subject: Subject) -> tuple[str, ...]:
         """Which rules would apply to a request and why, as lines of text."""
-        return ()
+        present, held = self._look(subject)
+        selection = self._selections[present]
+        known = Known(selection, keys_of(subject, selection.keys), _NONE_PASSED)
+        return (
+            *explain(self._rulesets, self._rules, subject, held, known),
+            *outcome(self.evaluate(subject)),
+        )
+
+    def _look(self, subject: Subject) -> tuple[int, tuple[bool, ...]]:
+        """Who is present, and which conditions hold."""
+        identity = subject.identity
+        present = (identity.user is not None and USER) + (identity.group is not None and GROUP)
+        return present, tuple([holds(subject) for holds in self._conditions])
+
+    def _rule(self, route: Route, present: int, held: tuple[bool, ...]) -> Ruling:
+        """What is decided while no limit is passed, for all who are alike in this."""
+        alike = (route, present, held)
+        if (ruling := self._rulings.get(alike)) is None:
+            known = Known(self._selections[present], (), _NONE_PASSED)
+            ruling = judge(self._rules, route, held, known)
+            if len(self._rulings) >= REMEMBERED:
+                self._rulings.clear()
+            if len(route.request_model) <= LONGEST:
+                self._rulings[alike] = ruling
+        return ruling
