@@ -285,6 +285,84 @@ def test_check_refuses(capsys: pytest.CaptureFixture[str], directory: Path) -> N
     )
 
 
+RULESETS = """
+[[rulesets]]
+name = "free tier"
+condition = { metadata = "tier", equals = "free" }
+rules = [
+  { model = "openai/gpt-4o", change_model_to = "fast" },
+  { usage = { usd = 10.0, past = "30d", of = "user" }, block = "Enough for this month." },
+]
+[[rulesets]]
+name = "backends"
+condition = { is_principal = "backend" }
+rules = [{ check_output = "whatever the host has", shadow = true }]
+"""
+
+
+def test_check_shows_rulesets(capsys: pytest.CaptureFixture[str], directory: Path) -> None:
+    (directory / "waystone.toml").write_text(CONFIG + RULESETS)
+    assert main(["check", "--config", "waystone.toml"]) == 0
+    shown = capsys.readouterr().out.partition("rulesets\n")[2].partition("\n\n")[0]
+    assert [re.split(r"  +", line.strip()) for line in shown.splitlines()] == [
+        ["free tier", 'metadata "tier" equals "free" of any'],
+        ["[0] model openai/gpt-4o", "-> change_model_to fast"],
+        ["[1] usage over 10.0 usd past 30d of user", '-> block "Enough for this month."'],
+        ["backends", 'is_principal "backend"'],
+        ["[0] every request", "-> shadow: check_output whatever the host has"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["--user", "ann", "--metadata", '{"tier": "free"}'],
+            ["free tier: applies", 'the user has "free" (claimed)', "goes to fast"],
+        ),
+        (
+            ["--group", "acme", "--metadata", '{"tier": "free"}', "--source", "host"],
+            ['there is no user, the group has "free" (host)', "no, the request has no user"],
+        ),
+        (
+            ["--user", "ann", "--group", "acme", "--group-metadata", '{"tier": "free"}'],
+            ['the user has none, the group has "free" (claimed)', "once that is passed"],
+        ),
+        (
+            ["--user", "a\nb", "--principal", "backend"],
+            ["free tier: does not apply", "backends: applies", "goes to openai/gpt-4o"],
+        ),
+    ],
+)
+def test_check_explains(
+    capsys: pytest.CaptureFixture[str], directory: Path, arguments: list[str], words: list[str]
+) -> None:
+    (directory / "waystone.toml").write_text(CONFIG + RULESETS)
+    arguments = ["--config", "waystone.toml", "--explain", "openai/gpt-4o", *arguments]
+    assert main(["check", *arguments]) == 0
+    output = capsys.readouterr().out
+    assert [word for word in words if word not in output] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--explain", "o9"], "--explain: The model `o9` does not exist"),
+        (["--metadata", "{}"], "--metadata: say whose it is, with --user or --group."),
+        (["--user", "a", "--metadata", "[]"], "--metadata: expected a JSON object."),
+        (["--user", "a", "--metadata", "[" * 9999], "--metadata: expected a JSON object."),
+        (["--user", "a", "--group-metadata", "{}"], "--group-metadata: say whose it is"),
+    ],
+)
+def test_check_explains_no_nonsense(
+    capsys: pytest.CaptureFixture[str], directory: Path, arguments: list[str], message: str
+) -> None:
+    (directory / "waystone.toml").write_text(CONFIG)
+    arguments = ["--config", "waystone.toml", "--explain", "gpt-4o", *arguments]
+    assert main(["check", *arguments]) == 1
+    assert capsys.readouterr().err.startswith(f"waystone-asgi: {message}")
+
+
 # usage
 
 

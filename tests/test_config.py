@@ -18,12 +18,15 @@ from waystone_asgi.config import (
 )
 from waystone_asgi.exceptions import ConfigurationError
 from waystone_asgi.records import Secret, Timeouts
+from waystone_asgi.rules import Rule, Ruleset
 
 DIGEST = "sha256:" + "ab" * 32
 PINNED = (
     'id = "acme-backend", user = "ann", group = "acme", models = ["openai/*"], endpoints = ["chat"]'
 )
 CANARY = "canary-3f9c"
+
+GUESTS = {"name": "guests", "condition": "always", "rules": [{"tag": "guest"}]}
 
 WHOLE = f"""
 path = "/llm"
@@ -62,6 +65,11 @@ url = "jsonl:///usage.jsonl"
 
 [state]
 url = "memory:"
+
+[[rulesets]]
+name = "guests"
+condition = {{ is_group = "acme" }}
+rules = [{{ model = "fast", check_output = "abuse" }}]
 """
 
 
@@ -105,6 +113,13 @@ def test_the_whole_file(file: Path) -> None:
     }
     assert config.timeouts == Timeouts(connect=1.0, total=2.5)
     assert config.usage_url == "jsonl:///usage.jsonl"
+    assert config.rulesets == (
+        Ruleset(
+            name="guests",
+            condition={"is_group": "acme"},
+            rules=[Rule(model="fast", check_output="abuse")],
+        ),
+    )
 
 
 def test_the_providers_of_the_file(file: Path) -> None:
@@ -143,6 +158,7 @@ def test_a_mapping_is_as_good_as_a_file(wrap: type[Mapping[str, Any]]) -> None:
 
 @pytest.mark.parametrize("as_text", [True, False])
 def test_gateway_settings(file: Path, as_text: bool) -> None:
+    file.write_text(WHOLE.partition("[[rulesets]]")[0])
     settings = gateway_settings(str(file) if as_text else file)
     assert set(settings) == {
         "providers",
@@ -157,6 +173,11 @@ def test_gateway_settings(file: Path, as_text: bool) -> None:
     assert settings["usage"] == {"url": "jsonl:///usage.jsonl"}
 
 
+def test_rules_that_would_not_be_run_are_refused(file: Path) -> None:
+    with pytest.raises(ConfigurationError, match="checks rules and does not run them yet"):
+        gateway_settings(file)
+
+
 def test_a_gateway_without_a_ledger() -> None:
     assert settings_of(load_config(minimal()))["usage"] is None
 
@@ -165,7 +186,16 @@ WRONG = [
     ({}, "providers: give at least one"),
     ({"provider": {}}, "provider: unknown key; did you mean providers?"),
     (minimal(zebra=1), "zebra: unknown key; known are path, api_keys, "),
-    (minimal(rulesets=[]), "rulesets: this version has no rulesets yet"),
+    (minimal(rulesets={"name": "r"}), "rulesets: expected a list of rulesets."),
+    (minimal(rulesets=[GUESTS | {"x": 1}]), "rulesets[0].x: unknown key; known are name, "),
+    (
+        minimal(rulesets=[GUESTS | {"rules": [{"tag": "env:MISSING"}]}]),
+        "rulesets[0].rules[0].tag: the environment variable MISSING is not set.",
+    ),
+    (
+        minimal(rulesets=[GUESTS | {"rules": [{"change_model_to": "openai/o3"}]}]),
+        "rulesets[0].rules[0].change_model_to: no provider has this model, and no alias this name.",
+    ),
     (minimal(path="llm"), "path: expected `str` matching"),
     (minimal(path=1), "path: expected `str`, got `int`"),
     (minimal(max_body_bytes=0), "max_body_bytes: expected `int` >= 1"),

@@ -10,29 +10,29 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from typing import Annotated, Any, TypeAlias, TypeVar
+from functools import partial
+from typing import Annotated, Any, TypeAlias
 
-from msgspec import Meta, Struct, ValidationError, convert
+from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from .authentication import APIKey, BearerKeys
 from .catalog import Catalog
 from .exceptions import ConfigurationError
 from .providers import PRESETS, Provider
-from .records import Timeouts
+from .records import Principal, Timeouts
+from .rules import Program, Ruleset, compile_rules, read_rulesets
 from .sinks import open_sink
+from .tables import convert, join, read_table
 
 Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any]
 
-_Table = TypeVar("_Table", bound=Struct)
 _Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 _Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 _Count: TypeAlias = Annotated[int, Meta(ge=1)]
 _Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 _OPERATIONS = ("chat", "responses", "embeddings", "transcription", "messages")
 _BASE_URL_VARIABLES = {"azure": "AZURE_OPENAI_ENDPOINT"}
 
@@ -48,6 +48,7 @@ class Config(Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 33_554_432
     max_in_flight: int = 1000
     usage_url: str | None = None
+    rulesets: tuple[Ruleset, ...] = ()
 
 
 class _File(Struct, frozen=True, kw_only=True):
@@ -60,6 +61,7 @@ class _File(Struct, frozen=True, kw_only=True):
     timeouts: dict[str, object] = {}
     usage: dict[str, object] = {}
     state: dict[str, object] = {}
+    rulesets: object = ()
 
 
 class _ProviderTable(Struct, frozen=True, kw_only=True):
@@ -126,10 +128,22 @@ def gateway_settings(source: Source) -> dict[str, Any]:
     return settings_of(load_config(source))
 
 
+def program_of(config: Config) -> Program:
+    """The rules of a configuration; which guards its host brings is not known here.
+
+    Raises `ConfigurationError` for models that no provider has.
+    """
+    models = {provider.name: provider.models for provider in config.providers}
+    resolve = partial(Catalog(models, config.aliases).resolve, principal=Principal("configuration"))
+    return compile_rules(config.rulesets, resolve=resolve)
+
+
 def settings_of(config: Config) -> dict[str, Any]:
     """The keyword arguments of `Gateway` for a configuration."""
     settings = asdict(config)
     url = settings.pop("usage_url")
+    if settings.pop("rulesets"):
+        raise ConfigurationError("rulesets: this version checks rules and does not run them yet.")
     return settings | {"usage": {"url": url} if url else None}
 
 
@@ -149,7 +163,7 @@ def _read(source: Source) -> tuple[str, Mapping[str, object]]:
 def _resolve(value: object, path: str) -> object:
     """The value with the variable's content in the place of every `env:NAME`."""
     if isinstance(value, Mapping):
-        return {key: _resolve(member, _join(path, key)) for key, member in value.items()}
+        return {key: _resolve(member, join(path, key)) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return [_resolve(member, f"{path}[{index}]") for index, member in enumerate(value)]
     if not isinstance(value, str) or not value.startswith("env:"):
@@ -163,48 +177,47 @@ def _resolve(value: object, path: str) -> object:
 
 
 def _config(document: object) -> Config:
-    if isinstance(document, dict) and "rulesets" in document:
-        raise ConfigurationError("rulesets: this version has no rulesets yet; leave them out.")
-    file = _table(document, _File, "")
+    file = read_table(document, _File, "")
     if not file.providers:
         raise ConfigurationError("providers: give at least one, such as [providers.openai].")
-    if _table(file.state, _Place, "state").url not in {None, "memory", "memory:"}:
+    if read_table(file.state, _Place, "state").url not in {None, "memory", "memory:"}:
         raise ConfigurationError("state.url: this version keeps its state in memory: only.")
     config = Config(
         providers=tuple(_provider(name, value) for name, value in file.providers.items()),
         api_keys=tuple(_api_key(value, f"api_keys[{i}]") for i, value in enumerate(file.api_keys)),
         aliases={
-            name: _convert(value, str | list[str], _join("aliases", name))
+            name: convert(value, str | list[str], join("aliases", name))
             for name, value in file.aliases.items()
         },
-        timeouts=Timeouts(**asdict(_table(file.timeouts, _TimeoutsTable, "timeouts"))),
+        timeouts=Timeouts(**asdict(read_table(file.timeouts, _TimeoutsTable, "timeouts"))),
         path=file.path,
         max_body_bytes=file.max_body_bytes,
         max_in_flight=file.max_in_flight,
         usage_url=_usage_url(file.usage),
+        rulesets=read_rulesets(file.rulesets),
     )
-    Catalog({provider.name: provider.models for provider in config.providers}, config.aliases)
+    program_of(config)
     if config.api_keys:
         BearerKeys(config.api_keys)
     return config
 
 
 def _provider(name: str, value: object) -> Provider:
-    path = _join("providers", name)
-    table = _table(value, _ProviderTable, path)
+    path = join("providers", name)
+    table = read_table(value, _ProviderTable, path)
     type = table.type or name
     if type not in PRESETS:
         hint = "" if table.type else f" is missing, and {name!r} is none"
         raise ConfigurationError(f"{path}.type{hint}: known types are {', '.join(PRESETS)}.")
     headers = {
-        key: _convert(member, str, _join(f"{path}.headers", key))
+        key: convert(member, str, join(f"{path}.headers", key))
         for key, member in table.headers.items()
     }
     return Provider(**asdict(table) | {"name": name, "type": type, "headers": headers})
 
 
 def _api_key(value: object, path: str) -> APIKey:
-    table = _table({"key": value} if isinstance(value, str) else value, _KeyTable, path)
+    table = read_table({"key": value} if isinstance(value, str) else value, _KeyTable, path)
     for index, endpoint in enumerate(table.endpoints or ()):
         if endpoint not in _OPERATIONS:
             known = f"known endpoints are {', '.join(_OPERATIONS)}."
@@ -213,38 +226,9 @@ def _api_key(value: object, path: str) -> APIKey:
 
 
 def _usage_url(value: object) -> str | None:
-    url = _table(value, _Place, "usage").url
+    url = read_table(value, _Place, "usage").url
     try:
         open_sink(url or "memory:")
     except ConfigurationError as error:
         raise ConfigurationError(f"usage.url: {error}") from error
     return url
-
-
-def _table(value: object, kind: type[_Table], path: str) -> _Table:
-    table: dict[str, object] = _convert(value, dict[str, object], path)
-    known = kind.__struct_fields__
-    for key in table:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
-            raise ConfigurationError(f"{_join(path, key)}: unknown key; {hint}")
-    converted: _Table = _convert(table, kind, path)
-    return converted
-
-
-def _convert(value: object, kind: Any, path: str) -> Any:
-    try:
-        return convert(value, kind)
-    except ValidationError as error:
-        message, _, inner = str(error).partition(" - at `$")
-        where = f"{path}{inner.rstrip('`')}".removeprefix(".")
-        message = message[0].lower() + message[1:].replace(" | null", "")
-        raise ConfigurationError(f"{where}: {message}.") from error
-
-
-def _join(path: str, key: object) -> str:
-    name = str(key)
-    if not _BARE_KEY.match(name):
-        name = f'"{name}"'
-    return f"{path}.{name}" if path else name

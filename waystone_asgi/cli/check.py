@@ -1,12 +1,24 @@
-"""A configuration comes in; what it means goes to standard output. Nothing is opened or called."""
+"""A configuration comes in; what it means goes to standard output. Nothing is opened or called.
+
+With a model and names, it is what the rules make of such a request, and why.
+"""
 
 from __future__ import annotations
 
 import argparse
+import time
+from typing import get_args
 
-from ..config import Config, settings_of
+import msgspec
+from msgspec.structs import replace
+
+from ..catalog import Catalog
+from ..config import Config, program_of, settings_of
+from ..exceptions import ConfigurationError, GatewayError
 from ..gateway import Gateway
-from ..records import Endpoint
+from ..records import Endpoint, Entity, Identity, Principal, Route, Source
+from ..rules import Subject, describe
+from ..types import JSONObject, Layers
 from .console import say, say_table
 from .setup import configuration, ledger_name
 
@@ -17,24 +29,81 @@ _NOBODY = "none: `serve` needs api_keys; a host brings its own `authenticate`"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--config`."""
+    """Add `--config`, `--explain` and who makes the request that is explained."""
     parser.add_argument(
         "--config", metavar="FILE", help="default: what the environment's variables give"
+    )
+    parser.add_argument(
+        "--explain", metavar="MODEL", help="say what the rules make of a request for it, and why"
+    )
+    request = parser.add_argument_group("the request to explain")
+    request.add_argument("--user", metavar="ID")
+    request.add_argument("--group", metavar="ID")
+    request.add_argument("--principal", metavar="ID", default="anonymous")
+    request.add_argument("--metadata", metavar="JSON", help="of the user, or else of the group")
+    request.add_argument("--group-metadata", metavar="JSON", help="of the group beside a user")
+    request.add_argument(
+        "--source", choices=get_args(Source), default="claimed", help="who says so (%(default)s)"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show providers, models, aliases, callers and the ledger."""
+    """Show providers, models, aliases, callers, rulesets and the ledger, or explain a request."""
     config, made_key = configuration(arguments.config)
-    Gateway(**settings_of(config) | {"allow_anonymous": not config.api_keys})
+    settings = settings_of(replace(config, rulesets=()))
+    Gateway(**settings | {"allow_anonymous": not config.api_keys})
+    if arguments.explain is not None:
+        say_table([[line] for line in program_of(config).explain(_subject(config, arguments))])
+        return 0
     say(f"{arguments.config or 'The environment'} is valid.")
     _say_section("providers", _providers(config))
     _say_section("models", _models(config))
     _say_section("aliases", _aliases(config))
     _say_section("callers", [[_MADE]] if made_key else _callers(config))
-    _say_section("rulesets", [])
+    _say_section("rulesets", [list(row) for each in config.rulesets for row in describe(each)])
     _say_section("ledger", [[ledger_name(config.usage_url or "")]])
     return 0
+
+
+def _subject(config: Config, arguments: argparse.Namespace) -> Subject:
+    """The request that the arguments describe."""
+    source: Source = arguments.source
+    user, group = arguments.user, arguments.group
+    own = _metadata("--metadata", arguments.metadata, user or group)
+    beside = _metadata("--group-metadata", arguments.group_metadata, group)
+    of_user: Layers = {source: own} if user else {}
+    of_group: Layers = {source: beside if user else own | beside}
+    return Subject(
+        route=_route(config, arguments.explain),
+        principal=arguments.principal,
+        now=time.time(),
+        identity=Identity(
+            user=Entity(user, None, source) if user else None,
+            group=Entity(group, None, source) if group else None,
+        ),
+        user_metadata=of_user,
+        group_metadata=of_group,
+    )
+
+
+def _metadata(option: str, document: str | None, owner: str | None) -> JSONObject:
+    if document is None:
+        return {}
+    if not owner:
+        raise ConfigurationError(f"{option}: say whose it is, with --user or --group.")
+    try:
+        metadata: JSONObject = msgspec.json.decode(document, type=dict[str, object])
+    except (msgspec.MsgspecError, RecursionError):
+        raise ConfigurationError(f"{option}: expected a JSON object.") from None
+    return metadata
+
+
+def _route(config: Config, model: str) -> Route:
+    models = {provider.name: provider.models for provider in config.providers}
+    try:
+        return Catalog(models, config.aliases).resolve(model, Principal("check"))
+    except GatewayError as error:
+        raise ConfigurationError(f"--explain: {error.message}") from None
 
 
 def _say_section(title: str, rows: list[list[str]]) -> None:
