@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 
 import anyio
@@ -18,6 +19,8 @@ import waystone_asgi
 from waystone_asgi.exceptions import ConfigurationError
 from waystone_asgi.records import UsageRecord
 from waystone_asgi.sinks.sqlite import SQLiteSink, read_totals
+
+from .conftest import NOON
 
 MakeRecord = Callable[..., UsageRecord]
 
@@ -100,29 +103,73 @@ async def test_a_row_a_record(path: Path, make_record: MakeRecord, least: UsageR
         assert msgspec.convert(values, UsageRecord) == record
 
 
-async def test_columns_and_indexes(path: Path) -> None:
+async def test_the_table_is_one_tree(path: Path) -> None:
     sink = SQLiteSink(path)
     await sink.open()
     with closing(sqlite3.connect(path)) as connection:
         columns = connection.execute("PRAGMA table_info (usage_records)").fetchall()
         indexes = connection.execute("PRAGMA index_list (usage_records)").fetchall()
+        roots = connection.execute("SELECT DISTINCT rootpage FROM sqlite_schema").fetchall()
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA page_size").fetchone() == (16384,)
     await sink.aclose()
     kinds = {name: kind for _, name, kind, *_ in columns}
     assert kinds["id"] == kinds["time"] == kinds["cost_usd"] == kinds["attempts"] == "TEXT"
     assert kinds["stream"] == kinds["status"] == kinds["input_tokens"] == "INTEGER"
     assert kinds["duration"] == kinds["time_to_first_chunk"] == "REAL"
-    assert {"usage_records_time", "usage_records_user", "usage_records_group"} <= {
-        name for _, name, *_ in indexes
-    }
+    assert [origin for _, _, _, origin, _ in indexes] == ["pk"]
+    assert len([root for (root,) in roots if root]) == 1
 
 
-async def test_times_are_kept_in_utc(path: Path, make_record: MakeRecord) -> None:
+@pytest.mark.parametrize(
+    ("time", "text"),
+    [
+        (NOON, "2026-11-23T12:00:00.000000Z"),
+        (NOON.replace(microsecond=1), "2026-11-23T12:00:00.000001Z"),
+        (NOON.replace(microsecond=123000), "2026-11-23T12:00:00.123000Z"),
+        (NOON.astimezone(timezone(timedelta(hours=14))), "2026-11-23T12:00:00.000000Z"),
+        (
+            datetime(2026, 11, 23, 1, 30, 0, 5, timezone(timedelta(hours=2))),
+            "2026-11-22T23:30:00.000005Z",
+        ),
+    ],
+)
+async def test_times_are_kept_in_utc_and_of_one_width(
+    path: Path, make_record: MakeRecord, time: datetime, text: str
+) -> None:
     sink = SQLiteSink(path)
-    elsewhere = datetime(2026, 11, 23, 1, 30, tzinfo=timezone(timedelta(hours=2)))
-    await sink.emit([make_record(1, time=elsewhere)])
+    await sink.emit([make_record(1, time=time), make_record(2)])
     await sink.aclose()
-    assert rows(path)[0]["time"] == "2026-11-22T23:30:00.000000Z"
+    assert [row["time"] for row in rows(path) if row["id"] == make_record(1).id] == [text]
+
+
+@pytest.mark.parametrize(
+    ("cost", "text"),
+    [
+        (Decimal("0.0000001"), "0.0000001"),
+        (Decimal("0.00"), "0.00"),
+        (Decimal("1E+3"), "1000"),
+        (Decimal("12.340"), "12.340"),
+    ],
+)
+async def test_money_is_decimal_text(
+    path: Path, make_record: MakeRecord, cost: Decimal, text: str
+) -> None:
+    sink = SQLiteSink(path)
+    await sink.emit([make_record(cost_usd=cost)])
+    await sink.aclose()
+    assert rows(path)[0]["cost_usd"] == text
+
+
+async def test_batches_of_every_size(path: Path, make_record: MakeRecord) -> None:
+    sink = SQLiteSink(path)
+    expected: list[object] = []
+    for size in (0, 1, 2, 3, 15, 16, 17, 31, 33, 100):
+        batch = [make_record(len(expected) + number) for number in range(size)]
+        expected += [record.id for record in batch]
+        await sink.emit(batch)
+    await sink.aclose()
+    assert ids(path) == expected
 
 
 async def test_a_known_id_is_left_alone(path: Path, make_record: MakeRecord) -> None:
@@ -164,6 +211,28 @@ async def test_an_older_table_gets_the_new_columns(path: Path, make_record: Make
     old, new = rows(path)
     assert (old["id"], old["extra"], old["cost_usd"]) == ("old", "x", None)
     assert (new["extra"], new["cost_usd"]) == (None, "0.000123450")
+
+
+async def test_a_former_table_keeps_its_rows_and_loses_its_indexes(
+    path: Path, make_record: MakeRecord
+) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            'CREATE TABLE usage_records (id TEXT PRIMARY KEY, time TEXT, "user" TEXT, "group" TEXT)'
+        )
+        for name in ("time", "user", "group"):
+            connection.execute(
+                f'CREATE INDEX usage_records_{name} ON usage_records ("{name}")',
+            )
+        connection.execute("CREATE INDEX own ON usage_records (time)")
+        connection.execute("INSERT INTO usage_records (id, time) VALUES ('old', '2025')")
+    sink = SQLiteSink(path)
+    await sink.emit([make_record(1), make_record(1), make_record(2)])
+    await sink.aclose()
+    assert ids(path) == ["old", make_record(1).id, make_record(2).id]
+    with closing(sqlite3.connect(path)) as connection:
+        indexes = connection.execute("PRAGMA index_list (usage_records)").fetchall()
+    assert {name for _, name, *_ in indexes} == {"own", "sqlite_autoindex_usage_records_1"}
 
 
 @pytest.mark.parametrize("fields", [{"input_tokens": 2**63}, {"user": "\ud800"}])
@@ -252,6 +321,50 @@ async def test_readers_do_not_wait_for_writers(path: Path, make_record: MakeReco
         holder.execute("ROLLBACK")
     assert total.requests == 1
     await sink.aclose()
+
+
+def v7(time: datetime, number: int = 0) -> str:
+    """A UUIDv7 of that time."""
+    digits = f"{round(time.timestamp() * 1000):012x}"
+    return f"{digits[:8]}-{digits[8:]}-7000-8000-{number:012x}"
+
+
+@pytest.mark.parametrize("offset", [-1, 0, 1, 999])
+async def test_since_goes_by_the_ids_where_they_tell_the_time(
+    path: Path, make_record: MakeRecord, offset: int
+) -> None:
+    times = [NOON + timedelta(milliseconds=number) for number in range(100)]
+    sink = SQLiteSink(path)
+    await sink.emit([make_record(id=v7(time), time=time) for time in times])
+    # As former versions rounded times: up, past the millisecond in the id.
+    await sink.emit([make_record(id=v7(times[49], 1), time=times[50])])
+    await sink.aclose()
+    since = times[50] + timedelta(microseconds=offset)
+    (total,) = read_totals(path, "group", since)
+    expected = sum(time >= since for time in [*times, times[50]])
+    assert total.requests == expected
+
+
+@pytest.mark.parametrize("first", ["00000000-0000-7000-8000-000000000000", "0", "", v7(NOON)])
+async def test_since_looks_at_every_row_where_ids_do_not_tell_the_time(
+    path: Path, make_record: MakeRecord, first: str
+) -> None:
+    sink = SQLiteSink(path)
+    await sink.emit([make_record(1, id=first), make_record(2, id=v7(NOON, 1)), make_record(3)])
+    await sink.aclose()
+    (total,) = read_totals(path, "group", make_record().time)
+    assert total.requests == 3
+
+
+async def test_since_in_a_former_table_of_anything(path: Path, make_record: MakeRecord) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE usage_records (id TEXT PRIMARY KEY, time TEXT)")
+        connection.execute("INSERT INTO usage_records VALUES (NULL, NULL)")
+    sink = SQLiteSink(path)
+    await sink.emit([make_record()])
+    await sink.aclose()
+    (total,) = read_totals(path, "user", NOON)
+    assert total.requests == 1
 
 
 @pytest.mark.parametrize(

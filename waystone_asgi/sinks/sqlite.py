@@ -3,7 +3,11 @@
 One column a field of `UsageRecord`, in its order: times and money are text, so that times sort and
 sums are exact, lists are JSON. A batch is one transaction, written ahead and not synced: a killed
 process loses nothing that `emit` has returned for. It must not run on the event loop: every call
-into SQLite is made by one worker thread, and waits a limited time for other processes.
+into SQLite is made by one worker thread, which keeps the interpreter's lock for a portion of the
+batch at most, and waits a limited time for other processes.
+
+A row is written once and read seldom. The table is one tree, in the order of the ids and so of
+time, and has no index beside it: each would double the cost of a row.
 """
 
 from __future__ import annotations
@@ -12,37 +16,33 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import get_args
 
 import anyio
 import anyio.to_thread
-import msgspec
 
 from ..exceptions import ConfigurationError
 from ..records import UsageRecord
+from .rows import COLUMNS, insertion, portions, time_text, values
 from .totals import Dimension, Row, Total, add_up
 
 _BUSY_SECONDS = 5.0
 _RETRY_SECONDS = 0.01
 
-_FIELDS = msgspec.structs.fields(UsageRecord)
-_NAMES = [field.name for field in _FIELDS]
-_TIME = _NAMES.index("time")
-_COST = _NAMES.index("cost_usd")
-_LISTS = [_NAMES.index(name) for name in ("tags", "finish_reasons", "attempts")]
-_AFFINITIES = {int: "INTEGER", bool: "INTEGER", float: "REAL"}
-_INDEXED = ("time", "user", "group")
+_PAGE_BYTES = 16384
+"""Four times the usual: fewer writes, and a long record fits a page."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_FORMER_INDEXES = ("time", "user", "group")
 _KEYS: dict[Dimension, str] = {
     "user": '"user"',
     "group": '"group"',
     "model": "coalesce(provider || '/' || response_model, request_model)",
     "day": "substr(time, 1, 10)",
 }
-
-_encoder = msgspec.json.Encoder()
 
 
 class SQLiteSink:
@@ -88,7 +88,8 @@ class SQLiteSink:
         connection = self._opened()
         try:
             with connection:
-                connection.executemany(_INSERT, map(_row, records))
+                for portion in portions(records):
+                    connection.execute(insertion(len(portion)), values(portion))
         except (OverflowError, UnicodeError):
             _write_each(connection, records)
             raise
@@ -104,15 +105,35 @@ def read_totals(path: str | Path, by: Dimension, since: datetime | None = None) 
     query = f"""
         SELECT {_KEYS[by]}, input_tokens, cache_read_input_tokens, output_tokens,
                reasoning_output_tokens, cost_usd
-        FROM usage_records WHERE time >= ?
+        FROM usage_records WHERE time >= :time
     """
     try:
         location = f"{Path(path).absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(location, uri=True, timeout=_BUSY_SECONDS)) as connection:
-            rows = connection.execute(query, ("" if since is None else _text(since),))
-            return add_up(map(_priced, rows), by)
+            bounds = {"time": "" if since is None else time_text(since)}
+            if since is not None and _ids_tell_time(connection):
+                bounds["id"] = _id_prefix(since, before=1)  # times of former versions are rounded
+                query += " AND id >= :id"
+            return add_up(map(_priced, connection.execute(query, bounds)), by)
     except sqlite3.Error as error:
         raise ConfigurationError(f"The ledger {path} cannot be read: {error}.") from error
+
+
+def _ids_tell_time(connection: sqlite3.Connection) -> bool:
+    """Whether the first id does: a ledger may have been written by others, with ids of theirs."""
+    first = connection.execute("SELECT id, time FROM usage_records ORDER BY id LIMIT 1").fetchone()
+    try:
+        return first is not None and str(first[0]).startswith(
+            _id_prefix(datetime.fromisoformat(first[1]))
+        )
+    except (TypeError, ValueError):
+        return False
+
+
+def _id_prefix(moment: datetime, *, before: int = 0) -> str:
+    """How a UUIDv7 of that millisecond begins, or of so many before."""
+    digits = f"{max((moment - _EPOCH) // _MILLISECOND - before, 0):012x}"
+    return f"{digits[:8]}-{digits[8:]}-"
 
 
 def _priced(row: tuple[str | None, int, int, int, int, str | None]) -> Row:
@@ -125,6 +146,7 @@ def _connect(path: Path, timeout: float) -> sqlite3.Connection:
         path, timeout=timeout, isolation_level="IMMEDIATE", check_same_thread=False
     )
     try:
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file only
         _write_ahead(connection, timeout)
         connection.execute("PRAGMA synchronous = NORMAL")
         with connection:
@@ -151,50 +173,20 @@ def _write_ahead(connection: sqlite3.Connection, timeout: float) -> None:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    columns = {field.name: _column(field) for field in _FIELDS}
-    connection.execute(f"CREATE TABLE IF NOT EXISTS usage_records ({', '.join(columns.values())})")
+    columns = {name: f'"{name}" {kind}' for name, kind in COLUMNS.items()}
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS usage_records ({', '.join(columns.values())}) WITHOUT ROWID"
+    )
     for _, name, *_ in connection.execute("PRAGMA table_info (usage_records)").fetchall():
         columns.pop(name, None)
     for column in columns.values():
         connection.execute(f"ALTER TABLE usage_records ADD COLUMN {column}")
-    for name in _INDEXED:
-        connection.execute(
-            f'CREATE INDEX IF NOT EXISTS usage_records_{name} ON usage_records ("{name}")'
-        )
-
-
-def _column(field: msgspec.structs.FieldInfo) -> str:
-    if field.name == "id":
-        return '"id" TEXT PRIMARY KEY'
-    kind, *_ = get_args(field.type) or (field.type,)
-    return f'"{field.name}" {_AFFINITIES.get(kind, "TEXT")}'
-
-
-def _insertion() -> str:
-    names = ", ".join(f'"{name}"' for name in _NAMES)
-    return f"INSERT OR IGNORE INTO usage_records ({names}) VALUES ({', '.join('?' * len(_NAMES))})"
-
-
-_INSERT = _insertion()
+    for name in _FORMER_INDEXES:
+        connection.execute(f"DROP INDEX IF EXISTS usage_records_{name}")
 
 
 def _write_each(connection: sqlite3.Connection, records: Sequence[UsageRecord]) -> None:
     with connection:
         for record in records:
             with suppress(OverflowError, UnicodeError):
-                connection.execute(_INSERT, _row(record))
-
-
-def _row(record: UsageRecord) -> list[object]:
-    row = list(msgspec.structs.astuple(record))
-    row[_TIME] = _text(record.time)
-    for index in _LISTS:
-        row[index] = _encoder.encode(row[index]).decode() if row[index] else "[]"
-    if row[_COST] is not None:
-        row[_COST] = str(row[_COST])
-    return row
-
-
-def _text(moment: datetime) -> str:
-    # Of one width, so that text sorts as time does.
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+                connection.execute(insertion(1), values([record]))
