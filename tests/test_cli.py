@@ -132,7 +132,7 @@ def rows(path: str = "waystone.db") -> list[tuple[object, ...]]:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--help"], 0, ["serve", "check", "demo", "usage", "keys"]),
+        (["--help"], 0, ["serve", "check", "demo", "usage", "prices", "keys"]),
         (["serve", "--help"], 0, ["--config", "127.0.0.1", "3000", "--root-path"]),
         (["usage", "--help"], 0, ["--by", "--since", "30d", "--ledger"]),
         (["keys", "new", "--help"], 0, ["--id"]),
@@ -156,7 +156,7 @@ def test_help_and_wrong_arguments(
     assert all(word in (output.err if code else output.out) for word in words)
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "usage"])
+@pytest.mark.parametrize("command", ["serve", "check", "usage", "prices"])
 def test_a_missing_configuration_is_one_line(
     capsys: pytest.CaptureFixture[str], command: str
 ) -> None:

@@ -66,6 +66,14 @@ url = "jsonl:///usage.jsonl"
 [state]
 url = "memory:"
 
+[prices]
+file = "prices.json"
+"mine/anything" = "openai/gpt-4o"
+
+[prices."openai/gpt-4o-mini"]
+input_mtok = 0.1
+output_mtok = 0
+
 [[rulesets]]
 name = "guests"
 condition = {{ is_group = "acme" }}
@@ -113,6 +121,11 @@ def test_the_whole_file(file: Path) -> None:
     }
     assert config.timeouts == Timeouts(connect=1.0, total=2.5)
     assert config.usage_url == "jsonl:///usage.jsonl"
+    assert config.prices == {
+        "file": "prices.json",
+        "mine/anything": "openai/gpt-4o",
+        "openai/gpt-4o-mini": {"input_mtok": 0.1, "output_mtok": 0},
+    }
     assert config.rulesets == (
         Ruleset(
             name="guests",
@@ -158,7 +171,7 @@ def test_a_mapping_is_as_good_as_a_file(wrap: type[Mapping[str, Any]]) -> None:
 
 @pytest.mark.parametrize("as_text", [True, False])
 def test_gateway_settings(file: Path, as_text: bool) -> None:
-    file.write_text(WHOLE.partition("[[rulesets]]")[0])
+    file.write_text(WHOLE.partition("[prices]")[0])
     settings = gateway_settings(str(file) if as_text else file)
     assert set(settings) == {
         "providers",
@@ -178,6 +191,12 @@ def test_rules_that_would_not_be_run_are_refused(file: Path) -> None:
         gateway_settings(file)
 
 
+def test_prices_that_would_not_be_used_are_refused(file: Path) -> None:
+    file.write_text(WHOLE.partition("[[rulesets]]")[0])
+    with pytest.raises(ConfigurationError, match="checks prices and does not use them yet"):
+        gateway_settings(file)
+
+
 def test_a_gateway_without_a_ledger() -> None:
     assert settings_of(load_config(minimal()))["usage"] is None
 
@@ -187,6 +206,9 @@ WRONG = [
     ({"provider": {}}, "provider: unknown key; did you mean providers?"),
     (minimal(zebra=1), "zebra: unknown key; known are path, api_keys, "),
     (minimal(rulesets={"name": "r"}), "rulesets: expected a list of rulesets."),
+    (minimal(prices=[]), "prices: expected `object`, got `array`."),
+    (minimal(prices={"openai/x": "echo/x"}), 'prices."openai/x": there is no such provider; known'),
+    (minimal(prices={"echo/x": {}}), 'prices."echo/x".input_mtok: is missing; 0 is free.'),
     (minimal(rulesets=[GUESTS | {"x": 1}]), "rulesets[0].x: unknown key; known are name, "),
     (
         minimal(rulesets=[GUESTS | {"rules": [{"tag": "env:MISSING"}]}]),

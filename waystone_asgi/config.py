@@ -19,6 +19,7 @@ from msgspec.structs import asdict
 from .authentication import APIKey, BearerKeys
 from .catalog import Catalog
 from .exceptions import ConfigurationError
+from .pricing import Prices
 from .providers import PRESETS, Provider
 from .records import Principal, Timeouts
 from .rules import Program, Ruleset, compile_rules, read_rulesets
@@ -49,6 +50,7 @@ class Config(Struct, frozen=True, kw_only=True):
     max_in_flight: int = 1000
     usage_url: str | None = None
     rulesets: tuple[Ruleset, ...] = ()
+    prices: Mapping[str, object] = {}
 
 
 class _File(Struct, frozen=True, kw_only=True):
@@ -62,6 +64,7 @@ class _File(Struct, frozen=True, kw_only=True):
     usage: dict[str, object] = {}
     state: dict[str, object] = {}
     rulesets: object = ()
+    prices: dict[str, object] = {}
 
 
 class _ProviderTable(Struct, frozen=True, kw_only=True):
@@ -144,6 +147,8 @@ def settings_of(config: Config) -> dict[str, Any]:
     url = settings.pop("usage_url")
     if settings.pop("rulesets"):
         raise ConfigurationError("rulesets: this version checks rules and does not run them yet.")
+    if settings.pop("prices"):
+        raise ConfigurationError("prices: this version checks prices and does not use them yet.")
     return settings | {"usage": {"url": url} if url else None}
 
 
@@ -195,8 +200,10 @@ def _config(document: object) -> Config:
         max_in_flight=file.max_in_flight,
         usage_url=_usage_url(file.usage),
         rulesets=read_rulesets(file.rulesets),
+        prices=file.prices,
     )
     program_of(config)
+    Prices(config.prices, types={provider.name: provider.type for provider in config.providers})
     if config.api_keys:
         BearerKeys(config.api_keys)
     return config

@@ -18,6 +18,7 @@ CLAUSES = [
     model("third", {"and": [{"contains": "three"}, {"or": [{"ends_with": "x"}, {"regex": "y$"}]}]}),
     model("fourth", {"or": [{"or": [{"contains": "THREE"}]}, {"equals": "one-and-only"}]}),
     model("fifth", {"and": [{"equals": "five"}, {"equals": "five"}]}),
+    model("sixth", {"starts_with": "sec"}),
 ]
 
 
@@ -30,7 +31,8 @@ CLAUSES = [
         ("one-and-only", "a/first"),
         ("second", "a/Second"),
         ("SECOND", "a/Second"),
-        ("second-2", None),
+        ("second-2", "a/sixth"),
+        ("2-second", None),
         ("threex", "a/third"),
         ("threey", "a/third"),
         ("three", "a/fourth"),

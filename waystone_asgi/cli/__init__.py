@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import Protocol
 
 from ..exceptions import WaystoneError
-from . import check, demo, keys, serve, usage
+from . import check, demo, keys, prices, serve, usage
 
 __all__ = ("main",)
 
@@ -35,6 +35,7 @@ _COMMANDS: dict[str, Command] = {
     "check": check,
     "demo": demo,
     "usage": usage,
+    "prices": prices,
     "keys": keys,
 }
 

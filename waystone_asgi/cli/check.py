@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show providers, models, aliases, callers, rulesets and the ledger, or explain a request."""
     config, made_key = configuration(arguments.config)
-    settings = settings_of(replace(config, rulesets=()))
+    settings = settings_of(replace(config, rulesets=(), prices={}))
     Gateway(**settings | {"allow_anonymous": not config.api_keys})
     if arguments.explain is not None:
         say_table([[line] for line in program_of(config).explain(_subject(config, arguments))])

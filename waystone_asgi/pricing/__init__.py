@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from ..exceptions import ConfigurationError
 from ..records import Usage
-from .overrides import path_of, read_settings
+from ..tables import join
+from .overrides import read_settings
 from .rates import Cost
 from .sources import PRICED_AS, place_of
 from .table import Table, read_table
@@ -53,7 +54,7 @@ class Prices:
     ) -> None:
         settings = read_settings(overrides or {}, types)
         self._overrides = settings.overrides
-        self._file = fspath(file) if file is not None else settings.file
+        self.file = fspath(file) if file is not None else settings.file
         self._types = dict(types or {})
         self._table: Table | None = None
         self._version = ""
@@ -68,11 +69,11 @@ class Prices:
     def open(self) -> Table:
         """Read the table, unless that is done; raises `ConfigurationError`."""
         if self._table is None:
-            table = read_table(self._file)
+            table = read_table(self.file)
             for name, override in self._overrides.items():
                 if isinstance(override, str) and not _knows(table, override):
                     raise ConfigurationError(
-                        f"{path_of('prices', name)}: the table has no price for {override}."
+                        f"{join('prices', name)}: the table has no price for {override}."
                     )
             self._version = table.version
             if self._overrides:

@@ -5,17 +5,15 @@ Whatever is wrong is a `ConfigurationError` that names the key's path and what w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from decimal import Decimal
-from difflib import get_close_matches
 from itertools import pairwise
 from typing import TypeAlias
 
-import msgspec
 from msgspec import Struct
 
 from ..exceptions import ConfigurationError
+from ..tables import convert, join, unknown_key
 from .terms import PRICE_KEYS, Period, TieredPrice, is_price, numbers
 
 Override: TypeAlias = Period | str
@@ -23,7 +21,6 @@ Override: TypeAlias = Period | str
 
 _WHOLES = ("input_mtok", "output_mtok")
 _WITHOUT_TOKENS = ("requests_kcount", "audio_hours", "input_audio_hours")
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -52,7 +49,7 @@ def read_settings(
 
 
 def _check_name(name: object, providers: Collection[str] | None) -> None:
-    path = path_of("prices", name)
+    path = join("prices", name)
     if not isinstance(name, str) or not _is_full(name):
         raise ConfigurationError(
             f'{path}: expected file, or a full name such as "openai/gpt-4o-mini" or "openai/*".'
@@ -63,7 +60,7 @@ def _check_name(name: object, providers: Collection[str] | None) -> None:
 
 
 def _override(name: str, value: object) -> Override:
-    path = path_of("prices", name)
+    path = join("prices", name)
     if isinstance(value, str):
         if not _is_full(value):
             raise ConfigurationError(f'{path}: expected prices, or a name such as "openai/gpt-4o".')
@@ -72,20 +69,16 @@ def _override(name: str, value: object) -> Override:
         raise ConfigurationError(f"{path}: expected prices, such as input_mtok = 0.15.")
     for key in value:
         if key not in PRICE_KEYS:
-            near = get_close_matches(str(key), PRICE_KEYS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(PRICE_KEYS)}."
-            raise ConfigurationError(f"{path_of(path, key)}: unknown key; {hint}")
+            raise ConfigurationError(f"{join(path, key)}: {unknown_key(key, PRICE_KEYS)}")
     return _price(value, path)
 
 
 def _price(value: Mapping[str, object], path: str) -> Period:
     try:
-        price = msgspec.convert(dict(value), Period)
-    except msgspec.ValidationError as error:
-        message, _, inner = str(error).partition(" - at `$")
-        message = message.replace("`decimal | object | null`", "a number, or a base with tiers")
-        message = message[0].lower() + message[1:]
-        raise ConfigurationError(f"{path}{inner.rstrip('`')}: {message}.") from error
+        price: Period = convert(dict(value), Period, path)
+    except ConfigurationError as error:
+        message = str(error).replace("`decimal | object`", "a number, or a base with tiers")
+        raise ConfigurationError(message) from error
     given = [key for key in PRICE_KEYS if getattr(price, key) is not None]
     missing = [key for key in _WHOLES if key not in given]
     if missing and not any(key in _WITHOUT_TOKENS for key in given):
@@ -112,9 +105,3 @@ def _check_tiers(price: Decimal | TieredPrice, path: str) -> None:
 def _is_full(name: str) -> bool:
     provider, _, model = name.partition("/")
     return bool(provider and model)
-
-
-def path_of(path: str, key: object) -> str:
-    """The path of a key, quoted as TOML wants it."""
-    name = str(key)
-    return f"{path}.{name}" if _BARE_KEY.match(name) else f'{path}."{name}"'
