@@ -7,6 +7,8 @@ nano-dollars, or requests under way. Nothing here keeps a count or looks at a cl
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -19,6 +21,7 @@ PARTS = 60
 """Into how many buckets a rolling window is divided."""
 
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
+_LENGTHS = {**_SECONDS, "week": 7 * 86400, "month": 31 * 86400}
 
 
 class Window(Struct, frozen=True, gc=False):
@@ -43,11 +46,40 @@ class Window(Struct, frozen=True, gc=False):
         bucket = int(now // size) * size
         return bucket, bucket - -(-self.seconds // size) * size
 
+    def ends(self, now: float) -> float:
+        """When the bucket of `now` is over, as a Unix time."""
+        if self.per is not None:
+            return self._next(self._start(now))
+        return self.span(now)[0] + self._size if self.seconds else math.inf
+
     def resets(self, now: float) -> float:
         """Seconds until the window is over, or until a rolling one begins to forget `now`."""
         if self.per is None:
             return float(self.seconds)
         return self._next(self._start(now)) - now
+
+    def frees(self, now: float, held: Mapping[int, int], surplus: int) -> float:
+        """Seconds until the window has forgotten `surplus` of what its buckets hold.
+
+        Where that is more than they hold, or it cannot be told, it is `resets`.
+        """
+        if self.seconds and self.per is None:
+            _, first = self.span(now)
+            for bucket in sorted(bucket for bucket in held if bucket >= first):
+                surplus -= held[bucket]
+                if surplus <= 0:
+                    return bucket + self.buckets * self._size - now
+        return self.resets(now)
+
+    @property
+    def length(self) -> int:
+        """Its seconds, at most: a month is taken to have 31 days."""
+        return self.seconds if self.per is None else _LENGTHS[self.per]
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets count at the same time."""
+        return 1 if self.per is not None else -(-self.seconds // self._size) + 1
 
     @property
     def _size(self) -> int:
@@ -78,7 +110,8 @@ class Charge(Struct, frozen=True, gc=False):
     `counter` names who and what is counted over which window, and is unique to the three. A
     reservation takes `amount`; where less than that is left below `limit`, it takes what is left if
     that is `least` or more. `limit` is the most that may be used and reserved together; None counts
-    without a limit.
+    without a limit. `closed` refuses the request while the counters cannot be reached; otherwise
+    this process counts by itself for so long.
     """
 
     counter: str
@@ -86,6 +119,7 @@ class Charge(Struct, frozen=True, gc=False):
     amount: int
     least: int
     limit: int | None = None
+    closed: bool = False
 
 
 class Taken(Struct, frozen=True, gc=False):
@@ -93,6 +127,7 @@ class Taken(Struct, frozen=True, gc=False):
 
     `amounts` is what each charge took, `used` what its counter then held, used and reserved, with
     this request's share. `buckets` is where each is counted, whenever it settles. `id` names it.
+    `local` marks one that this process took by itself, of which the counters do not know.
     """
 
     id: str
@@ -100,6 +135,7 @@ class Taken(Struct, frozen=True, gc=False):
     amounts: tuple[int, ...]
     used: tuple[int, ...]
     buckets: tuple[int, ...]
+    local: bool = False
 
 
 class Refused(Struct, frozen=True, gc=False):

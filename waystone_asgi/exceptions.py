@@ -16,6 +16,7 @@
          ├─ RateLimitError            429  rate_limit_exceeded, Retry-After
          │   └─ InsufficientQuotaError 429 insufficient_quota, Retry-After
          ├─ OverloadedError           503  overloaded, Retry-After
+         │   └─ CountersUnavailableError   a limit that fails closed cannot be checked
          ├─ InternalError             500  a bug, or a host's hook that failed
          └─ UpstreamError             502  upstream_error
              ├─ UpstreamTimeoutError  504  upstream_timeout
@@ -169,6 +170,10 @@ class OverloadedError(GatewayError):
 
     def __init__(self, message: str, *, retry_after: int = 1) -> None:
         super().__init__(message, headers=((b"retry-after", b"%d" % retry_after),))
+
+
+class CountersUnavailableError(OverloadedError):
+    """The counters cannot be reached, and a limit is to refuse rather than pass for so long."""
 
 
 class InternalError(GatewayError):

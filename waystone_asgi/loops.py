@@ -1,8 +1,12 @@
-"""Which kind of event loop runs: the one thing that transports and departures must know of it."""
+"""Which kind of event loop runs, and how to reach it from a thread: what anyio has no word for."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+Wake = Callable[[Callable[[], object]], object]
+"""Has a function called on an event loop, from any thread. Raises `RuntimeError` after its end."""
 
 
 def on_asyncio() -> bool:
@@ -12,3 +16,12 @@ def on_asyncio() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def waker() -> Wake:
+    """What wakes the event loop that runs here."""
+    if on_asyncio():
+        return asyncio.get_running_loop().call_soon_threadsafe
+    import trio
+
+    return trio.lowlevel.current_trio_token().run_sync_soon

@@ -78,18 +78,20 @@ class Counters(Protocol):
     """Keeps what has been used and what is reserved."""
 
     async def reserve(
-        self, charges: Sequence[Charge], *, now: float, lease: float
+        self, charges: Sequence[Charge], *, now: float, lease: float, id: str | None = None
     ) -> Taken | Refused:
         """Take all charges in one step, or none of them.
 
-        `now` is a Unix time; what is not settled within `lease` seconds of it is free again. Raises
-        what its backend raises.
+        `now` is a Unix time; what is not settled within `lease` seconds of it is free again. `id`
+        names the reservation, for those who must know its name beforehand; it is used once.
+        Raises what its backend raises.
         """
 
     async def settle(self, taken: Taken, amounts: Sequence[int]) -> None:
         """Count what was used, by charge, in the place of what was reserved; 0 gives it back.
 
-        A second time it does nothing; after the lease has ended the usage still counts.
+        A second time it does nothing; after the lease has ended the usage still counts. What was
+        taken `local`ly elsewhere is counted here, once.
         """
 
 

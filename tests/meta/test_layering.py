@@ -15,10 +15,10 @@ TIERS = {
     "front": "__init__ __main__ testing",
     "doors": "applications middleware config cli",
     "corridor": "gateway calls settings",
-    "edges": "upstream routing requests responses relay departures lifespan sinks entities",
+    "edges": "upstream routing requests responses relay departures lifespan sinks entities limits",
     "rooms": "authentication identity catalog providers rules usage pricing",
     "words": "wire sse records charges tables",
-    "ground": "types exceptions loops recent",
+    "ground": "types exceptions loops recent sqlite",
 }
 ALLOWED = {
     ("cli.check", "config"): "the command shows what a configuration means",
@@ -44,10 +44,12 @@ LIBRARIES = {
     # has no word for; in departures because a cancel scope a request costs more than its routing.
     "asyncio": "upstream.asyncio upstream.alarm upstream.answer upstream.connection upstream.pool"
     " lifespan departures loops",
-    "trio": "lifespan",
+    "trio": "lifespan loops",
+    "coredis": "limits.redis",
+    "psycopg": "limits.postgresql",
     "uvicorn": "cli.serve",
 }
-OPTIONAL = {"genai_prices", "httptools", "trio", "uvicorn"}
+OPTIONAL = {"coredis", "genai_prices", "httptools", "psycopg", "trio", "uvicorn"}
 
 PACKAGE = Path(__file__).resolve().parents[2] / "waystone_asgi"
 TIER_OF = {room: tier for tier, rooms in TIERS.items() for room in rooms.split()}

@@ -13,7 +13,6 @@ time, and has no index beside it: each would double the cost of a row.
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
@@ -25,11 +24,11 @@ import anyio.to_thread
 
 from ..exceptions import ConfigurationError
 from ..records import UsageRecord
+from ..sqlite import write_ahead
 from .rows import COLUMNS, insertion, portions, time_text, values
 from .totals import Dimension, Row, Total, add_up
 
 _BUSY_SECONDS = 5.0
-_RETRY_SECONDS = 0.01
 
 _PAGE_BYTES = 16384
 """Four times the usual: fewer writes, and a long record fits a page."""
@@ -147,8 +146,7 @@ def _connect(path: Path, timeout: float) -> sqlite3.Connection:
     )
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file only
-        _write_ahead(connection, timeout)
-        connection.execute("PRAGMA synchronous = NORMAL")
+        write_ahead(connection, timeout)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             _create(connection)
@@ -156,20 +154,6 @@ def _connect(path: Path, timeout: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _write_ahead(connection: sqlite3.Connection, timeout: float) -> None:
-    # SQLite's own timeout does not cover this switch while another process is about to write.
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-        else:
-            return
-        time.sleep(_RETRY_SECONDS)
 
 
 def _create(connection: sqlite3.Connection) -> None:

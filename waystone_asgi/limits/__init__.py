@@ -1,0 +1,57 @@
+"""What has been used and what is reserved: one module a place to keep it, behind `types.Counters`.
+
+`open_counters` takes the URL of a configuration and gives the counters, which open nothing yet.
+"""
+
+from __future__ import annotations
+
+from ..exceptions import ConfigurationError
+from ..types import Counters
+from .guarded import GuardedCounters
+from .memory import MemoryCounters
+
+__all__ = ("GuardedCounters", "MemoryCounters", "open_counters")
+
+_FORMS = "memory:, sqlite:///relative.db, sqlite:////absolute.db, postgresql://... or redis://..."
+
+
+def open_counters(url: str) -> Counters:
+    """The counters for a URL: `memory:`, `sqlite:///waystone.db`, `postgresql://…`, `redis://…`.
+
+    All but those in memory are guarded. Raises `ConfigurationError`, which does not show the URL:
+    it may hold a password.
+    """
+    kind, _, rest = url.partition(":")
+    if kind == "memory":
+        return MemoryCounters()
+    if kind == "sqlite" and rest.startswith("///") and rest != "///":
+        from .sqlite import SQLiteCounters
+
+        return GuardedCounters(SQLiteCounters(rest[3:]))
+    if kind in {"postgresql", "postgres"}:
+        return GuardedCounters(_postgresql(url))
+    if kind in {"redis", "rediss"}:
+        return GuardedCounters(_redis(url))
+    raise ConfigurationError(f"There are no counters at such a URL; it is {_FORMS}.")
+
+
+def _postgresql(url: str) -> Counters:
+    try:
+        from .postgresql import PostgreSQLCounters
+    except ImportError as error:
+        raise _missing("postgresql") from error
+    return PostgreSQLCounters(url)
+
+
+def _redis(url: str) -> Counters:
+    try:
+        from .redis import RedisCounters
+    except ImportError as error:
+        raise _missing("redis") from error
+    return RedisCounters(url)
+
+
+def _missing(extra: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"A {extra} URL needs more packages: pip install 'waystone-asgi[{extra}]'."
+    )

@@ -1,0 +1,221 @@
+"""Makes counters safe that may be slow or away: no request waits for them beyond a deadline.
+
+In: the calls of the corridor, and counters behind a network or a lock. Out: their answers, in
+time. After some failures in a row they are left alone, but for one question now and then, until
+they answer. For so long this process counts by itself, or refuses where a rule says so. What could
+not be settled is kept, within a bound, and settled later; so are reservations given back whose
+answer did not come.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from uuid import uuid4
+
+import anyio
+import msgspec
+from anyio.abc import TaskGroup
+
+from ..charges import Charge, Refused, Taken
+from ..exceptions import CountersUnavailableError
+from ..types import Counters
+from .memory import MemoryCounters
+from .operations import NOTHING
+
+DEADLINE_SECONDS = 0.05
+"""How long a request waits for the counters."""
+
+PATIENCE_SECONDS = 1.0
+CLOSE_SECONDS = 5.0
+FAILURES = 3
+OWED = 50_000
+
+_AT_ONCE = 64
+
+logger = logging.getLogger("waystone_asgi")
+
+
+class GuardedCounters:
+    """Counters that answer within `deadline` seconds, whatever becomes of `backend`.
+
+    After `failures` in a row it is `away`, and is asked every `pause` seconds whether it is back,
+    for which it has `patience` seconds. At most `limit` settlements are kept for it; what is more
+    is `lost`. `aclose` is to be called by the task that called `open`.
+    """
+
+    def __init__(
+        self,
+        backend: Counters,
+        *,
+        deadline: float = DEADLINE_SECONDS,
+        patience: float = PATIENCE_SECONDS,
+        pause: float = PATIENCE_SECONDS,
+        failures: int = FAILURES,
+        limit: int = OWED,
+    ) -> None:
+        self._backend = backend
+        self._deadline = deadline
+        self._patience = patience
+        self._pause = pause
+        self._limit = limit
+        self._tolerated = failures
+        self._failures = 0
+        self._local = MemoryCounters()
+        self._owed: deque[tuple[Taken, Sequence[int]]] = deque()
+        self._wanted = anyio.Event()
+        self._tasks: TaskGroup | None = None
+        self.away = False
+        self.lost = 0
+
+    @property
+    def owed(self) -> int:
+        """How many settlements wait to be delivered."""
+        return len(self._owed)
+
+    async def open(self) -> None:
+        """Open the backend. One that is away is waited for beside the requests."""
+        if (open_backend := getattr(self._backend, "open", None)) is not None:
+            await open_backend()
+        self._wanted = anyio.Event()
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        if (error := await self._ask()) is not None:
+            self._leave(error)
+        self._tasks.start_soon(self._run)
+
+    async def reserve(
+        self, charges: Sequence[Charge], *, now: float, lease: float, id: str | None = None
+    ) -> Taken | Refused:
+        """See `types.Counters`. Raises `CountersUnavailableError` for charges that are `closed`."""
+        if self.away:
+            return await self._reserve_here(charges, now, lease)
+        id = id or uuid4().hex
+        try:
+            with anyio.fail_after(self._deadline):
+                outcome = await self._backend.reserve(charges, now=now, lease=lease, id=id)
+        except BaseException as error:
+            # It may have been taken for all that, so it is given back.
+            buckets = tuple(charge.window.span(now)[0] for charge in charges)
+            none = (0,) * len(charges)
+            self._owe(Taken(id, tuple(charges), none, none, buckets), none)
+            self._failed(error)
+            return await self._reserve_here(charges, now, lease)
+        self._failures = 0
+        return outcome
+
+    async def settle(self, taken: Taken, amounts: Sequence[int]) -> None:
+        """See `types.Counters`. Raises nothing: what cannot be settled now is settled later."""
+        if taken.local:
+            await self._local.settle(msgspec.structs.replace(taken, local=False), amounts)
+            if any(amounts):
+                self._owe(taken, amounts)
+        elif self.away:
+            self._owe(taken, amounts)
+        else:
+            try:
+                with anyio.fail_after(self._deadline):
+                    await self._backend.settle(taken, amounts)
+            except BaseException as error:
+                self._owe(taken, amounts)
+                self._failed(error)
+            else:
+                self._failures = 0
+
+    async def aclose(self) -> None:
+        """Deliver what is owed, for some seconds, and close the backend."""
+        tasks, self._tasks = self._tasks, None
+        if tasks is not None:
+            tasks.cancel_scope.cancel()
+            await tasks.__aexit__(None, None, None)
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            await self._deliver()
+        if self._owed:
+            self.lost += len(self._owed)
+            logger.error("%d settlements were not delivered in time.", len(self._owed))
+            self._owed.clear()
+        if (close_backend := getattr(self._backend, "aclose", None)) is not None:
+            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                await close_backend()
+
+    async def _reserve_here(
+        self, charges: Sequence[Charge], now: float, lease: float
+    ) -> Taken | Refused:
+        if any(charge.closed for charge in charges):
+            raise CountersUnavailableError("Usage limits cannot be checked; try again shortly.")
+        outcome = await self._local.reserve(charges, now=now, lease=lease, id=uuid4().hex)
+        if isinstance(outcome, Taken):
+            return msgspec.structs.replace(outcome, local=True)
+        return outcome
+
+    def _failed(self, error: BaseException) -> None:
+        """Take note of a failure. A cancellation is none of the backend's, and goes on."""
+        if not isinstance(error, Exception):
+            raise error
+        self._failures += 1
+        if self._failures >= self._tolerated and not self.away:
+            self._leave(error)
+
+    def _leave(self, error: Exception) -> None:
+        self.away = True
+        self._wanted.set()
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        logger.error("The counters are away, and this process counts by itself. %s", reason)
+
+    def _owe(self, taken: Taken, amounts: Sequence[int]) -> None:
+        if len(self._owed) < self._limit:
+            self._owed.append((taken, amounts))
+            self._wanted.set()
+            return
+        self.lost += 1
+        if self.lost == 1:
+            logger.error("More than %d settlements are owed: usage is lost.", self._limit)
+
+    async def _run(self) -> None:
+        """Beside the requests: wait for a backend that is away, and deliver what is owed."""
+        while True:
+            await self._wanted.wait()
+            if await self._deliver():
+                self._wanted = anyio.Event()
+            else:
+                await anyio.sleep(self._pause)
+
+    async def _deliver(self) -> bool:
+        """Settle what is owed; whether all of it is, and the backend is there."""
+        if self.away:
+            if await self._ask() is not None:
+                return False
+            self.away = False
+            self._failures = 0
+            logger.warning("The counters are back; %d settlements are owed.", len(self._owed))
+        failed: list[Exception] = []
+        while self._owed and not failed:
+            batch = [self._owed.popleft() for _ in range(min(_AT_ONCE, len(self._owed)))]
+            async with anyio.create_task_group() as tasks:
+                for taken, amounts in batch:
+                    tasks.start_soon(self._hand_over, taken, amounts, failed)
+        return not (failed or self.away)
+
+    async def _hand_over(
+        self, taken: Taken, amounts: Sequence[int], failed: list[Exception]
+    ) -> None:
+        delivered = False
+        try:
+            with anyio.fail_after(self._patience):
+                await self._backend.settle(taken, amounts)
+            delivered = True
+        except Exception as error:
+            failed.append(error)
+        finally:
+            if not delivered:
+                self._owed.append((taken, amounts))
+
+    async def _ask(self) -> Exception | None:
+        """Ask the backend whether it is there; why it is not."""
+        try:
+            with anyio.fail_after(self._patience):
+                await self._backend.settle(NOTHING, ())
+        except Exception as error:
+            return error
+        return None
