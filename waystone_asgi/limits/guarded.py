@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence
-from uuid import uuid4
 
 import anyio
 import msgspec
@@ -22,7 +21,7 @@ from ..charges import Charge, Refused, Taken
 from ..exceptions import CountersUnavailableError
 from ..types import Counters
 from .memory import MemoryCounters
-from .operations import NOTHING
+from .operations import NOTHING, new_id
 
 DEADLINE_SECONDS = 0.05
 """How long a request waits for the counters."""
@@ -91,7 +90,7 @@ class GuardedCounters:
         """See `types.Counters`. Raises `CountersUnavailableError` for charges that are `closed`."""
         if self.away:
             return await self._reserve_here(charges, now, lease)
-        id = id or uuid4().hex
+        id = id or new_id()
         try:
             with anyio.fail_after(self._deadline):
                 outcome = await self._backend.reserve(charges, now=now, lease=lease, id=id)
@@ -144,7 +143,7 @@ class GuardedCounters:
     ) -> Taken | Refused:
         if any(charge.closed for charge in charges):
             raise CountersUnavailableError("Usage limits cannot be checked; try again shortly.")
-        outcome = await self._local.reserve(charges, now=now, lease=lease, id=uuid4().hex)
+        outcome = await self._local.reserve(charges, now=now, lease=lease, id=new_id())
         if isinstance(outcome, Taken):
             return msgspec.structs.replace(outcome, local=True)
         return outcome

@@ -7,9 +7,9 @@ keys that every database can hold, and amounts numbers of 64 bits.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from uuid import uuid4
 
 from msgspec import Struct
 
@@ -73,7 +73,12 @@ Operation = Reserve | Settle
 def reservation(charges: Sequence[Charge], now: float, lease: float, id: str | None) -> Reserve:
     """The operation for a call of `reserve`."""
     parts = tuple((key_of(charge.counter), *charge.window.span(now)) for charge in charges)
-    return Reserve(id or uuid4().hex, tuple(charges), parts, now, lease)
+    return Reserve(id or new_id(), tuple(charges), parts, now, lease)
+
+
+def new_id() -> str:
+    """A name that no other reservation has, in this process or elsewhere."""
+    return os.urandom(16).hex()
 
 
 def settlement(taken: Taken, amounts: Sequence[int]) -> Settle:

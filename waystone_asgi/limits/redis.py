@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Sequence
 from hashlib import sha1
 from typing import Any, cast
-from uuid import uuid4
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -22,7 +21,7 @@ from coredis.exceptions import ConnectionError, NoScriptError
 
 from ..charges import Charge, Refused, Taken
 from ..exceptions import ConfigurationError
-from .operations import GRACE_SECONDS, LATE_SECONDS
+from .operations import GRACE_SECONDS, LATE_SECONDS, new_id
 from .scripts import RESERVE, SETTLE
 
 CONNECT_SECONDS = 1.0
@@ -43,7 +42,7 @@ class RedisCounters:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._make()
+        self._pool()
         self._tasks: TaskGroup | None = None
         self._connection: BaseConnection | None = None
         self._failure: Exception | None = None
@@ -60,7 +59,7 @@ class RedisCounters:
         self, charges: Sequence[Charge], *, now: float, lease: float, id: str | None = None
     ) -> Taken | Refused:
         """See `types.Counters`. Raises `coredis.exceptions.RedisError` or `TimeoutError`."""
-        id = id or uuid4().hex
+        id = id or new_id()
         buckets: list[int] = []
         keeps = math.ceil(lease) + LATE_SECONDS
         values: list[_Value] = [repr(now), repr(now + lease), LATE_SECONDS, keeps, _bytes(id)]
@@ -97,9 +96,10 @@ class RedisCounters:
             tasks.cancel_scope.cancel()
             await tasks.__aexit__(None, None, None)
 
-    def _make(self) -> BaseConnection:
+    def _pool(self) -> ConnectionPool[Any]:
+        """What the URL says, as the library reads it; no connection comes from it."""
         try:
-            pool: ConnectionPool[Any] = ConnectionPool.from_url(
+            return ConnectionPool.from_url(
                 self._url,
                 decode_components=True,
                 connect_timeout=CONNECT_SECONDS,
@@ -108,23 +108,31 @@ class RedisCounters:
         except Exception:
             # The error would quote the URL, and a password with it.
             raise ConfigurationError("The URL of the Redis database is not valid.") from None
-        return cast(BaseConnection, pool.connection_class(pool.location, **pool.connection_kwargs))
 
     async def _stay_connected(self, tried: anyio.Event) -> None:
         while True:
-            connection = self._make()
-
-            def connected(connection: BaseConnection = connection) -> None:
-                self._connection = connection
-                tried.set()
-
             try:
-                await connection.run(task_status=_Status(connected))
+                await self._connect(tried)
             except Exception as error:
                 self._failure = error
             self._connection = None
             tried.set()
             await anyio.sleep(_RETRY_SECONDS)
+
+    async def _connect(self, tried: anyio.Event) -> None:
+        """Return when the connection has come and gone."""
+        pool = self._pool()
+        # A connection that is made and cannot be opened would leave its queues unclosed.
+        with anyio.fail_after(CONNECT_SECONDS):
+            if not (pool.location and await pool.location.check()):
+                raise ConnectionError(f"Nobody listens at {pool.location}.")
+        connection: BaseConnection = pool.connection_class(pool.location, **pool.connection_kwargs)
+
+        def connected() -> None:
+            self._connection = connection
+            tried.set()
+
+        await connection.run(task_status=_Status(connected))
 
     async def _run(
         self, script: _Script, id: str, charges: Sequence[Charge], values: Sequence[_Value]
