@@ -26,9 +26,13 @@ def taken(decision: Decision, *used: int, amounts: tuple[int, ...] | None = None
     return Taken("1", decision.charges, took, used, (0,) * len(used))
 
 
-def refused(decision: Decision, *indexes: int, retry_after: float = 30) -> Refused:
-    every = (0,) * len(decision.charges)
-    return Refused(indexes, every, tuple(retry_after for _ in every))
+def refused(
+    decision: Decision, *indexes: int, used: int | None = None, retry_after: float = 30
+) -> Refused:
+    """A refusal by counters that are just full, or hold so much."""
+    full = [decision.charges[index].limit or 0 for index in indexes]
+    held = tuple(limit if used is None else used for limit in full)
+    return Refused(indexes, held, (retry_after,) * len(indexes))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_who_is_absent_is_not_counted_and_passes_no_limit(
 ) -> None:
     rules = [Rule(usage={"requests": 0, "per": "day", "of": of}, block="no")]
     decision = program(always(*rules)).evaluate(subject(user=user, group=group))
-    assert bool(decision.charges) is bool(decision.units) is bool(decision.shown) is counted
+    assert bool(decision.charges) is bool(decision.units) is bool(decision.marks) is counted
     assert decision.blocked is None
 
 
@@ -165,7 +169,7 @@ def test_a_limit_that_is_passed() -> None:
     first = rules.evaluate(request)
     assert (first.route, [c.limit for c in first.charges]) == (request.route, [10])
     passed = first.passed(refused(first, 0))
-    assert passed == {("requests:day:user:ann", 10): 30}
+    assert passed == {0: 30}
     second = rules.evaluate(request, passed)
     assert second.route.request_model == "openai/o3-mini"
     assert [c.limit for c in second.charges] == [12]
@@ -175,9 +179,48 @@ def test_a_limit_that_is_passed() -> None:
     assert third.blocked.message == "Enough for today."
 
 
+def usd(limit: float) -> dict[str, Any]:
+    return {"usd": limit, "per": "day", "of": "everyone"}
+
+
+CHEAPER = Rule(model="openai/o3", usage=usd(10), change_model_to="openai/o3-mini")
+
+
+@pytest.mark.parametrize(
+    ("rules", "used", "passed"),
+    [
+        # Marks as well as the block: one turn.
+        ([Rule(usage=usd(8), tag="t"), Rule(usage=usd(10), block="no")], 11, {0, 1}),
+        ([Rule(usage=usd(8), tag="t"), Rule(usage=usd(10), block="no")], 9, {0}),
+        ([Rule(usage=usd(10), block="no"), Rule(usage=usd(8), tag="t")], 11, {0, 1}),
+        # What changes the model leaves another request to the rules after it.
+        ([CHEAPER, Rule(usage=usd(10), block="no")], 10, {0}),
+        ([CHEAPER, Rule(usage=usd(8), block="no")], 9, {1}),
+        ([CHEAPER, Rule(usage=usd(8), block="no")], 10, {0}),
+        ([Rule(usage=usd(8), tag="t"), CHEAPER, Rule(usage=usd(9), tag="u")], 11, {0, 1}),
+        # Shadows are not asked.
+        ([Rule(usage=usd(5), block="no", shadow=True), Rule(usage=usd(8), tag="t")], 9, {1}),
+    ],
+)
+def test_which_rules_a_refusal_is_of(rules: list[Rule], used: int, passed: set[int]) -> None:
+    decision = program(always(*rules)).evaluate(subject("openai/o3"))
+    assert decision.passed(refused(decision, 0, used=used * 10**9)).keys() == passed
+
+
+def test_a_cheaper_model_is_asked_about_by_itself() -> None:
+    """What did not fit as o3 may fit as o3-mini, for a rule with the same limit."""
+    rules = program(always(CHEAPER, Rule(usage=usd(10), block="no")))
+    request = subject("openai/o3")
+    first = rules.evaluate(request)
+    passed = first.passed(refused(first, 0, used=10**10 - 1000))
+    second = rules.evaluate(request, passed)
+    assert second.blocked is None
+    assert second.route is resolve("openai/o3-mini")
+    assert [(c.amount, c.limit) for c in second.charges] == [(300, 10**10)]
+
+
 def test_a_limit_counts_what_the_request_costs_in_the_end() -> None:
-    usd = {"usd": 1.0, "per": "day", "of": "everyone"}
-    rules = program(always(Rule(usage=usd, block="no"), Rule(change_model_to="echo/echo")))
+    rules = program(always(Rule(usage=usd(1), block="no"), Rule(change_model_to="echo/echo")))
     [charge] = rules.evaluate(subject("openai/o3")).charges
     assert (charge.amount, charge.limit) == (0, 10**9)
 
@@ -248,7 +291,7 @@ def test_a_shadow_never_limits_and_notes() -> None:
     shadow = Rule(usage=PER_DAY, block="no", tag="heavy", shadow=True)
     decision = program(always(shadow)).evaluate(subject(user="ann"))
     [charge] = decision.charges
-    assert (charge.limit, decision.shown) == (None, ())
+    assert charge.limit is None
     assert decision.notes(taken(decision, 10)) == ()
     assert decision.notes(taken(decision, 11)) == ("shadow:all[0]:tag=heavy", "shadow:all[0]:block")
 
@@ -279,7 +322,8 @@ def test_a_shadow_beside_a_rule_of_the_same_limit() -> None:
     first = rules.evaluate(request)
     assert first.notes(taken(first, 11)) == ("shadow:all[1]:block",)
     second = rules.evaluate(request, first.passed(refused(first, 0)))
-    assert second.tags == ("heavy", "shadow:all[1]:block")
+    assert second.tags == ("heavy",)
+    assert second.notes(taken(second, 11)) == ("shadow:all[1]:block",)
 
 
 # Properties
@@ -346,7 +390,7 @@ def test_decisions_are_pure_and_refusals_come_to_an_end(
     rules = program(*rulesets)
     limits = sum(rule.usage is not None for each in rulesets for rule in each.members)
     request = subject(model, user="ann", group="acme" if in_group else None)
-    passed: dict[tuple[str, int], float] = {}
+    passed: dict[int, float] = {}
     for turn in itertools.count():
         assert turn <= limits
         decision = rules.evaluate(request, passed)
@@ -358,7 +402,7 @@ def test_decisions_are_pure_and_refusals_come_to_an_end(
         assert len({charge.counter for charge in decision.charges}) == len(decision.charges)
         assert len(decision.charges) == len(decision.units)
         assert not set(decision.fallback) & set(decision.route.targets)
-        assert not any((c.counter, c.limit) in passed for c in decision.charges)
+        assert not any(mark.rule in passed for mark in decision.marks)
         limited = [i for i, charge in enumerate(decision.charges) if charge.limit is not None]
         if decision.blocked is not None or not limited:
             assert not (decision.blocked and decision.charges)
@@ -366,7 +410,11 @@ def test_decisions_are_pure_and_refusals_come_to_an_end(
         refuse = data.draw(st.lists(st.sampled_from(limited), unique=True))
         if not refuse:
             break
-        passed |= decision.passed(refused(decision, *refuse))
+        used = data.draw(st.none() | st.integers(0, 5000))
+        found = decision.passed(refused(decision, *refuse, used=used))
+        assert found
+        assert not found.keys() & passed.keys()
+        passed |= found
 
 
 @given(RULESETS, st.sampled_from(MODELS))

@@ -18,16 +18,25 @@ from .models import Models, Resolve, find_route
 from .rulesets import Retry, Rule, Ruleset
 
 
-class CompiledRule(Struct, frozen=True, kw_only=True, eq=False):
-    """One rule, with None for each trigger and action that it has not.
+class Place(Struct, frozen=True, kw_only=True):
+    """Where a rule stands: number `index` of `ruleset` and number `number` of all, from 0.
 
-    `condition` is the number of its ruleset's, None for always, and `index` its own in the ruleset.
-    A shadow rule has `notes`, which take the place of its actions.
+    `condition` is the number of the ruleset's condition, None for always.
     """
 
+    number: int
     ruleset: str
     index: int
     condition: int | None
+
+
+class CompiledRule(Struct, frozen=True, kw_only=True, eq=False):
+    """One rule, with None for each trigger and action that it has not.
+
+    A shadow rule has `notes`, which take the place of its actions.
+    """
+
+    place: Place
     models: Models | None
     usage: Trigger | None
     block: str | None
@@ -70,11 +79,13 @@ class Compiler:
 
     def compile(self, rulesets: Sequence[Ruleset], path: str) -> Iterator[CompiledRule]:
         """The rules of all rulesets, in the order written. Raises `SettingError`."""
+        number = 0
         for position, ruleset in enumerate(rulesets):
-            number = self._condition(ruleset)
+            condition = self._condition(ruleset)
             for index, rule in enumerate(ruleset.members):
-                where = f"{path}[{position}].rules[{index}]"
-                yield self._rule(rule, where, ruleset.name, index, number)
+                place = Place(number=number, ruleset=ruleset.name, index=index, condition=condition)
+                yield self._rule(rule, place, f"{path}[{position}].rules[{index}]")
+                number += 1
 
     def _condition(self, ruleset: Ruleset) -> int | None:
         if (condition := ruleset.asked) is None:
@@ -86,15 +97,11 @@ class Compiler:
             self.conditions.append(condition.compile())
         return self._numbers[key]
 
-    def _rule(
-        self, rule: Rule, path: str, ruleset: str, index: int, condition: int | None
-    ) -> CompiledRule:
+    def _rule(self, rule: Rule, place: Place, path: str) -> CompiledRule:
         if rule.check_output is not None and self._guards is not None:
             self._check_guard(rule.check_output, f"{path}.check_output")
         return CompiledRule(
-            ruleset=ruleset,
-            index=index,
-            condition=condition,
+            place=place,
             models=self._models(rule, f"{path}.model"),
             usage=self._usage(rule),
             block=rule.block,
@@ -104,7 +111,7 @@ class Compiler:
             guard=rule.check_output,
             tag=rule.tag,
             retain_days=rule.retain_days,
-            notes=tuple(notes_of(rule, f"{ruleset}[{index}]")) if rule.shadow else (),
+            notes=tuple(notes_of(rule, f"{place.ruleset}[{place.index}]")) if rule.shadow else (),
         )
 
     def _models(self, rule: Rule, path: str) -> Models | None:

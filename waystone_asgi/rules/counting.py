@@ -14,11 +14,15 @@ from msgspec import Struct
 
 from ..charges import Charge, Unit, Window
 from ..records import Target
-from .decisions import Estimate, Price, Subject
+from .decisions import Estimate, Mark, Price, Subject
 from .rulesets import Of, UsageLimit
 
 Amount: TypeAlias = tuple[int, int]
 """What a charge takes, and the least that it makes do with."""
+
+Term: TypeAlias = tuple[str, Of, Window, Unit, int | None]
+"""What a charge has of its own before it is known for whom and how much: prefix and whose id,
+window, unit, limit."""
 
 USER, GROUP = 1, 2
 _NEEDS: Mapping[Of, int] = {"user": USER, "group": GROUP, "user_in_group": USER | GROUP}
@@ -41,14 +45,27 @@ class Trigger(Struct, frozen=True, kw_only=True):
 class Selection(Struct, frozen=True):
     """The counters that count for requests which name a user, a group, both or neither.
 
-    `places` is for each counter of the program its index here, -1 where it has none. `keys` are
-    prefixes, and whose id follows.
+    `places` is for each counter of the program its index here, -1 where it has none. A key is a
+    prefix, and whose id follows.
     """
 
     places: tuple[int, ...]
     keys: tuple[tuple[str, Of], ...]
     windows: tuple[Window, ...]
     units: tuple[Unit, ...]
+
+    def terms(self, marks: Sequence[Mark]) -> tuple[Term, ...]:
+        """The terms of the counters, with the tightest limit that is set to each."""
+        limits: dict[int, int] = {}
+        for mark in marks:
+            if not mark.notes:
+                limits[mark.index] = min(mark.limit, limits.get(mark.index, mark.limit))
+        return tuple(
+            (prefix, of, window, unit, limits.get(index))
+            for index, ((prefix, of), window, unit) in enumerate(
+                zip(self.keys, self.windows, self.units, strict=True)
+            )
+        )
 
 
 class CounterTable:
@@ -92,11 +109,10 @@ class CounterTable:
         estimate = subject.estimate
         found: dict[Unit, Amount] = {"requests": _ONE, "concurrent": _ONE}
         if "tokens" in units:
-            least = estimate.input_tokens + 1
-            if (output := estimate.output_tokens) is None:
-                found["tokens"] = (least - 1 + self._allowance, least)
-            else:
-                found["tokens"] = (least - 1 + output, least - 1 + output)
+            output = estimate.output_tokens
+            amount = estimate.input_tokens + (self._allowance if output is None else output)
+            least = amount if output is not None else estimate.input_tokens + 1
+            found["tokens"] = (amount, least)
         if "usd" in units:
             found["usd"] = self._dollars(estimate, target, subject.now)
         return found
@@ -114,8 +130,8 @@ class CounterTable:
         return amount, min(amount, least)
 
 
-def keys_of(subject: Subject, keys: tuple[tuple[str, Of], ...]) -> list[str]:
-    """The names of a selection's counters for the subject, as backends keep them.
+def ids_of(subject: Subject) -> dict[Of, str]:
+    """What follows the prefixes of counters in their names, as backends keep them.
 
     A prefix has no id in it, and of two ids the length of the first is told: no id, of whatever
     characters, makes the name of another counter.
@@ -128,22 +144,17 @@ def keys_of(subject: Subject, keys: tuple[tuple[str, Of], ...]) -> list[str]:
             ids["user_in_group"] = f"{len(user.id)}:{user.id}{group.id}"
     if group is not None:
         ids["group"] = group.id
-    return [prefix + ids[of] for prefix, of in keys]
+    return ids
 
 
 def charges_of(
-    keys: Sequence[str],
-    selection: Selection,
-    limits: tuple[int | None, ...],
-    amounts: Mapping[Unit, Amount],
+    terms: tuple[Term, ...], ids: Mapping[Of, str], amounts: Mapping[Unit, Amount]
 ) -> tuple[Charge, ...]:
-    """One charge for each counter of a selection."""
+    """One charge for each counter that counts."""
     return tuple(
         [
-            Charge(key, window, *amounts[unit], limit)
-            for key, window, unit, limit in zip(
-                keys, selection.windows, selection.units, limits, strict=True
-            )
+            Charge(prefix + ids[of], window, *amounts[unit], limit)
+            for prefix, of, window, unit, limit in terms
         ]
     )
 

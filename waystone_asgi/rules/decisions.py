@@ -27,9 +27,9 @@ Price: TypeAlias = Callable[[Target, int, int, float], int | None]
 """Nano-dollars for input and output tokens of a target at a Unix time; 0 is free, None has no
 price."""
 
-Passed: TypeAlias = Mapping[tuple[str, int], float]
-"""Limits that a reservation would have passed, as counter and limit, each with the seconds until
-enough may be free again."""
+Passed: TypeAlias = Mapping[int, float]
+"""Usage rules whose limits are known to be passed, by number, each with the seconds until enough
+may be free again."""
 
 _NO_LAYERS: Layers = MappingProxyType({})
 
@@ -87,10 +87,17 @@ class Quota(Struct, frozen=True, gc=False):
 
 
 class Mark(Struct, frozen=True, gc=False):
-    """A limit that the charge at `index` does not stop at: it is shown, or noted when passed."""
+    """The limit that rule number `rule` sets to the charge at `index`.
 
+    `blocks` and `changes` say what the rule does to the request. A shadow rule has `notes`, and
+    stops no charge.
+    """
+
+    rule: int
     index: int
     limit: int
+    blocks: bool = False
+    changes: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -99,8 +106,8 @@ class Decision(Struct, frozen=True, kw_only=True, gc=False):
 
     `route` is the subject's own unless a rule changed the model; `fallback` follows its targets,
     and `retry` says how often and on what. `guards` are run on the answer, in this order.
-    `charges` are to be reserved, all or none; `units` says what each of them counts. A blocked
-    request has no charges.
+    `charges` are to be reserved, all or none; `units` says what each of them counts, and `marks`
+    which rules look at them. A blocked request has no charges.
     """
 
     route: Route
@@ -112,35 +119,48 @@ class Decision(Struct, frozen=True, kw_only=True, gc=False):
     guards: tuple[str, ...] = ()
     charges: tuple[Charge, ...] = ()
     units: tuple[Unit, ...] = ()
-    shown: tuple[Mark, ...] = ()
-    shadows: tuple[Mark, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
     def passed(self, refused: Refused) -> Passed:
-        """What a refusal adds to `passed` before the request is evaluated again."""
-        found: dict[tuple[str, int], float] = {}
-        for index in refused.indexes:
-            charge = self.charges[index]
-            assert charge.limit is not None
-            found[charge.counter, charge.limit] = refused.retry_after[index]
+        """What a refusal adds to `passed` before the request is evaluated again.
+
+        These are the rules whose limits are passed, in order, up to the first that changes the
+        model: those after it are to be asked about the request that it leaves them.
+        """
+        found: dict[int, float] = {}
+        seen = {
+            index: (used + self.charges[index].least, seconds)
+            for index, used, seconds in zip(
+                refused.indexes, refused.used, refused.retry_after, strict=True
+            )
+        }
+        for mark in self.marks:
+            if mark.index not in seen or mark.notes:
+                continue
+            wanted, seconds = seen[mark.index]
+            if wanted > mark.limit or mark.limit == self.charges[mark.index].limit:
+                found[mark.rule] = seconds
+                if mark.changes:
+                    break
         return found
 
     def notes(self, taken: Taken) -> tuple[str, ...]:
         """The tags of shadow rules whose limits this request would have passed."""
         found: dict[str, None] = {}
-        for mark in self.shadows:
+        for mark in self.marks:
             least = self.charges[mark.index].least
             others = taken.used[mark.index] - taken.amounts[mark.index]
-            if least and others + least > mark.limit:
+            if mark.notes and least and others + least > mark.limit:
                 found.update(dict.fromkeys(mark.notes))
         return tuple(found)
 
     def quotas(self, taken: Taken, now: float) -> tuple[Quota, ...]:
         """For each unit the blocking limit of which the least is left, for `x-ratelimit-*`."""
         found: dict[Unit, Quota] = {}
-        for mark in self.shown:
+        for mark in self.marks:
             unit = self.units[mark.index]
             left = max(0, mark.limit - taken.used[mark.index])
-            if unit not in found or left < found[unit].remaining:
+            if mark.blocks and (unit not in found or left < found[unit].remaining):
                 resets = self.charges[mark.index].window.resets(now)
                 found[unit] = Quota(unit, mark.limit, left, resets)
         return tuple(found.values())

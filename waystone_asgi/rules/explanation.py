@@ -12,8 +12,9 @@ from ..records import Entity, Route
 from ..types import Layers
 from .compilation import CompiledRule
 from .conditions import Condition, finder
+from .counting import Selection
 from .decisions import Decision, Subject
-from .judging import Known, judge
+from .judging import judge
 from .models import full_name
 from .rulesets import Rule, Ruleset
 from .wording import action_words, condition_words, quote, trigger_words
@@ -24,21 +25,22 @@ def explain(
     rules: Sequence[CompiledRule],
     subject: Subject,
     held: Sequence[bool],
-    known: Known,
+    selection: Selection,
 ) -> Iterator[str]:
     """A line for each ruleset, one for each rule of those that apply."""
     number = 0
     for ruleset in rulesets:
-        first = rules[number]
-        applies = first.condition is None or held[first.condition]
+        condition = rules[number].place.condition
+        applies = condition is None or held[condition]
         yield (
             f"{ruleset.name}: {'applies' if applies else 'does not apply'}"
             f" ({condition_words(ruleset)}{reason(ruleset.asked, subject)})"
         )
         for written in ruleset.members:
             if applies:
-                before = judge(rules[:number], subject.route, held, known).decision
-                yield f"  [{rules[number].index}] {_rule(written, rules[number], before, known)}"
+                before = judge(rules[:number], subject.route, held, selection, {}).decision
+                words = _rule(written, rules[number], before, selection)
+                yield f"  [{rules[number].place.index}] {words}"
             number += 1
 
 
@@ -81,7 +83,7 @@ def reason(condition: Condition | None, subject: Subject) -> str:
     return f"; {', '.join(found)}"
 
 
-def _rule(written: Rule, rule: CompiledRule, before: Decision, known: Known) -> str:
+def _rule(written: Rule, rule: CompiledRule, before: Decision, selection: Selection) -> str:
     words = f"{trigger_words(written)}: "
     if before.blocked is not None:
         return words + "not reached"
@@ -90,7 +92,7 @@ def _rule(written: Rule, rule: CompiledRule, before: Decision, known: Known) -> 
             return words + f"for a fallback only -> {action_words(written)}"
         return words + f"no, the model is {_route(before.route)}"
     if rule.usage is not None and written.limit is not None:
-        if known.selection.places[rule.usage.counter] < 0:
+        if selection.places[rule.usage.counter] < 0:
             return words + f"no, the request has no {written.limit.of}"
         return words + f"once that is passed -> {action_words(written)}"
     return words + f"yes -> {action_words(written)}"

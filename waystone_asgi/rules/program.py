@@ -13,10 +13,10 @@ from ..records import Route
 from .checks import LONGEST
 from .compilation import CompiledRule, Compiler
 from .conditions import Holds
-from .counting import GROUP, USER, CounterTable, charges_of, keys_of
+from .counting import GROUP, USER, CounterTable, charges_of, ids_of
 from .decisions import Decision, Passed, Price, Subject
 from .explanation import explain, outcome
-from .judging import Known, Ruling, judge
+from .judging import Ruling, judge
 from .models import Resolve
 from .rulesets import Ruleset, read_rulesets
 
@@ -69,20 +69,18 @@ class Program:
     def evaluate(self, subject: Subject, passed: Passed = _NONE_PASSED) -> Decision:
         """What is to be done with a request.
 
-        A usage rule holds when its limit is in `passed`, and otherwise limits a charge. So: reserve
-        the decision's charges; if they are refused, add `decision.passed(refused)` to `passed` and
-        evaluate again. Each turn passes at least one more limit, so it ends.
+        A usage rule holds when it is in `passed`, and otherwise limits a charge. So: reserve the
+        decision's charges; if they are refused, add `decision.passed(refused)` to `passed` and
+        evaluate again. Each turn adds at least one more rule, so it ends.
         """
         present, held = self._look(subject)
-        selection = self._selections[present]
-        keys = keys_of(subject, selection.keys) if selection.keys else ()
         if passed:
-            known = Known(selection, keys, passed)
-            ruling = judge(self._rules, subject.route, held, known)
+            selection = self._selections[present]
+            ruling = judge(self._rules, subject.route, held, selection, passed)
         else:
-            ruling = self._rule(subject.route, present, held)
+            ruling = self._ruling(subject.route, present, held)
         decision = ruling.decision
-        if not decision.units:
+        if not ruling.terms:
             return decision
         target = decision.route.targets[0]
         amounts = self._counters.amounts(decision.units, subject, target)
@@ -93,19 +91,17 @@ class Program:
             tags=decision.tags,
             retain_days=decision.retain_days,
             guards=decision.guards,
-            charges=charges_of(keys, selection, ruling.limits, amounts),
+            charges=charges_of(ruling.terms, ids_of(subject), amounts),
             units=decision.units,
-            shown=decision.shown,
-            shadows=decision.shadows,
+            marks=decision.marks,
         )
 
     def explain(self, subject: Subject) -> tuple[str, ...]:
         """Which rules would apply to a request and why, as lines of text."""
         present, held = self._look(subject)
         selection = self._selections[present]
-        known = Known(selection, keys_of(subject, selection.keys), _NONE_PASSED)
         return (
-            *explain(self._rulesets, self._rules, subject, held, known),
+            *explain(self._rulesets, self._rules, subject, held, selection),
             *outcome(self.evaluate(subject)),
         )
 
@@ -115,12 +111,12 @@ class Program:
         present = (identity.user is not None and USER) + (identity.group is not None and GROUP)
         return present, tuple([holds(subject) for holds in self._conditions])
 
-    def _rule(self, route: Route, present: int, held: tuple[bool, ...]) -> Ruling:
+    def _ruling(self, route: Route, present: int, held: tuple[bool, ...]) -> Ruling:
         """What is decided while no limit is passed, for all who are alike in this."""
         alike = (route, present, held)
         if (ruling := self._rulings.get(alike)) is None:
-            known = Known(self._selections[present], (), _NONE_PASSED)
-            ruling = judge(self._rules, route, held, known)
+            selection = self._selections[present]
+            ruling = judge(self._rules, route, held, selection, _NONE_PASSED)
             if len(self._rulings) >= REMEMBERED:
                 self._rulings.clear()
             if len(route.request_model) <= LONGEST:
