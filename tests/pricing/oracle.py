@@ -15,6 +15,7 @@ from waystone_asgi.records import Usage
 
 SNAPSHOT = get_snapshot()
 PROVIDERS: dict[str, types.Provider] = {provider.id: provider for provider in SNAPSHOT.providers}
+_TIERS = ("service_tier", "speed")
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
@@ -96,27 +97,26 @@ def usages(model: types.ModelInfo) -> Iterator[Usage]:
         yield Usage(input_tokens=10, output_tokens=20, audio_seconds=seconds)
 
 
-def moments(model: types.ModelInfo) -> Iterator[datetime]:
+def moments(model: types.ModelInfo) -> set[datetime]:
     """Now, and around each day and each time of day at which a price begins or ends."""
-    yield NOW
-    days = {NOW.date()}
+    found, days = {NOW}, {NOW.date()}
     for constraint in _constraints(model):
         if isinstance(constraint, types.StartDateConstraint):
             day = datetime.combine(constraint.start_date, time(), UTC)
             days.add(constraint.start_date)
-            yield from (day - timedelta(seconds=1), day, day + timedelta(hours=13))
+            found |= {day - timedelta(seconds=1), day, day + timedelta(hours=13)}
     for constraint in _constraints(model):
         if isinstance(constraint, types.TimeOfDateConstraint):
             for edge in (constraint.start_time, constraint.end_time):
-                yield from _around(days, edge)
+                found.update(_around(days, edge))
+    return found
 
 
-def tiers(model: types.ModelInfo) -> Iterator[dict[str, str]]:
-    """Each context of a request that we know of and that has prices of its own."""
-    for variant in model.price_variants or ():
-        if len(variant.when) == 1 and set(variant.when) <= {"service_tier", "speed"}:
-            yield variant.when
-    yield {"service_tier": "unheard of"}
+def tiers(model: types.ModelInfo) -> set[tuple[str, str]]:
+    """Each service tier that has prices of its own, by what genai-prices calls it; and another."""
+    single = [variant.when for variant in model.price_variants or () if len(variant.when) == 1]
+    known = {pair for when in single for pair in when.items() if pair[0] in _TIERS}
+    return {("service_tier", "unheard of"), *known}
 
 
 def _around(days: set[date], edge: time) -> Iterator[datetime]:

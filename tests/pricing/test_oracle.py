@@ -1,4 +1,4 @@
-"""The shipped table gives what genai-prices gives: the same models, the same money."""
+"""The table gives what the installed genai-prices gives: the same models, the same money."""
 
 from __future__ import annotations
 
@@ -8,22 +8,30 @@ from itertools import islice
 import pytest
 from genai_prices import types
 
-from waystone_asgi.pricing import Prices, read_table
+from waystone_asgi.pricing import Prices, Table
+from waystone_asgi.pricing.build import build_installed
 
 from . import oracle
 
-TABLE = read_table()
-PRICES = Prices()
+CONTENT = build_installed()
+TABLE = Table(CONTENT)
+
+
+@pytest.fixture(scope="module")
+def prices(tmp_path_factory: pytest.TempPathFactory) -> Prices:
+    file = tmp_path_factory.mktemp("prices") / "prices.json"
+    file.write_bytes(CONTENT)
+    return Prices(file=file)
 
 
 @pytest.mark.parametrize("provider", oracle.PROVIDERS)
-def test_every_model_costs_what_genai_prices_says(provider: str) -> None:
+def test_every_model_costs_what_genai_prices_says(provider: str, prices: Prices) -> None:
     wrong = []
     for model in oracle.PROVIDERS[provider].models:
         name = name_of(provider, model)
         for when in oracle.moments(model):
             for usage in oracle.usages(model):
-                ours = PRICES.cost(provider, name, usage, when.timestamp())
+                ours = prices.cost(provider, name, usage, when.timestamp())
                 theirs = oracle.cost(provider, model, usage, when)
                 if ours != theirs:
                     wrong.append((name, when, usage, ours, theirs))
@@ -31,20 +39,19 @@ def test_every_model_costs_what_genai_prices_says(provider: str) -> None:
 
 
 @pytest.mark.parametrize("provider", oracle.PROVIDERS)
-def test_every_service_tier_costs_what_genai_prices_says(provider: str) -> None:
+def test_every_service_tier_costs_what_genai_prices_says(provider: str, prices: Prices) -> None:
     wrong = []
     for model in oracle.PROVIDERS[provider].models:
         if not model.price_variants:
             continue
         name = name_of(provider, model)
-        for context in oracle.tiers(model):
-            (tier,) = context.values()
+        for kind, tier in oracle.tiers(model):
             for when in oracle.moments(model):
                 for usage in islice(oracle.usages(model), None, None, 3):
-                    ours = PRICES.cost(provider, name, usage, when.timestamp(), tier)
-                    theirs = oracle.cost(provider, model, usage, when, context)
+                    ours = prices.cost(provider, name, usage, when.timestamp(), tier)
+                    theirs = oracle.cost(provider, model, usage, when, {kind: tier})
                     if ours != theirs:
-                        wrong.append((name, context, when, usage, ours, theirs))
+                        wrong.append((name, tier, when, usage, ours, theirs))
     assert not wrong
 
 
