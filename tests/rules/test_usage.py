@@ -158,6 +158,18 @@ def test_every_counter_is_charged_and_limits_are_where_the_rules_apply() -> None
     assert decision.units == ("requests", "tokens", "requests")
 
 
+def test_limits_that_fail_closed() -> None:
+    rules = [
+        Rule(usage=PER_DAY, tag="a"),
+        Rule(usage=PER_DAY | {"requests": 20}, tag="b", on_failure="closed"),
+        Rule(usage=PER_DAY | {"of": "principal"}, tag="c", on_failure="closed", shadow=True),
+        Rule(usage=PER_DAY | {"of": "everyone"}, tag="d"),
+        Rule(model="o3", usage=PER_DAY | {"of": "everyone"}, tag="e", on_failure="closed"),
+    ]
+    decision = program(always(*rules)).evaluate(subject(user="ann"))
+    assert [charge.closed for charge in decision.charges] == [True, False, False]
+
+
 def test_a_limit_that_is_passed() -> None:
     rules = program(
         always(

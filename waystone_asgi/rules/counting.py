@@ -20,9 +20,9 @@ from .rulesets import Of, UsageLimit
 Amount: TypeAlias = tuple[int, int]
 """What a charge takes, and the least that it makes do with."""
 
-Term: TypeAlias = tuple[str, Of, Window, Unit, int | None]
+Term: TypeAlias = tuple[str, Of, Window, Unit, int | None, bool]
 """What a charge has of its own before it is known for whom and how much: prefix and whose id,
-window, unit, limit."""
+window, unit, limit, and whether it is closed."""
 
 USER, GROUP = 1, 2
 _NEEDS: Mapping[Of, int] = {"user": USER, "group": GROUP, "user_in_group": USER | GROUP}
@@ -60,8 +60,9 @@ class Selection(Struct, frozen=True):
         for mark in marks:
             if not mark.notes:
                 limits[mark.index] = min(mark.limit, limits.get(mark.index, mark.limit))
+        closed = {mark.index for mark in marks if mark.closed and not mark.notes}
         return tuple(
-            (prefix, of, window, unit, limits.get(index))
+            (prefix, of, window, unit, limits.get(index), index in closed)
             for index, ((prefix, of), window, unit) in enumerate(
                 zip(self.keys, self.windows, self.units, strict=True)
             )
@@ -153,8 +154,8 @@ def charges_of(
     """One charge for each counter that counts."""
     return tuple(
         [
-            Charge(prefix + ids[of], window, *amounts[unit], limit)
-            for prefix, of, window, unit, limit in terms
+            Charge(prefix + ids[of], window, *amounts[unit], limit, closed)
+            for prefix, of, window, unit, limit, closed in terms
         ]
     )
 

@@ -89,8 +89,8 @@ class Quota(Struct, frozen=True, gc=False):
 class Mark(Struct, frozen=True, gc=False):
     """The limit that rule number `rule` sets to the charge at `index`.
 
-    `blocks` and `changes` say what the rule does to the request. A shadow rule has `notes`, and
-    stops no charge.
+    `blocks` and `changes` say what the rule does to the request, `closed` that it is refused where
+    usage cannot be counted. A shadow rule has `notes`, and stops no charge.
     """
 
     rule: int
@@ -98,6 +98,7 @@ class Mark(Struct, frozen=True, gc=False):
     limit: int
     blocks: bool = False
     changes: bool = False
+    closed: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -148,10 +149,10 @@ class Decision(Struct, frozen=True, kw_only=True, gc=False):
         """The tags of shadow rules whose limits this request would have passed."""
         found: dict[str, None] = {}
         for mark in self.marks:
-            least = self.charges[mark.index].least
-            others = taken.used[mark.index] - taken.amounts[mark.index]
-            if mark.notes and least and others + least > mark.limit:
-                found.update(dict.fromkeys(mark.notes))
+            if mark.notes and (least := self.charges[mark.index].least):
+                others = taken.used[mark.index] - taken.amounts[mark.index]
+                if others + least > mark.limit:
+                    found.update(dict.fromkeys(mark.notes))
         return tuple(found)
 
     def quotas(self, taken: Taken, now: float) -> tuple[Quota, ...]:

@@ -84,6 +84,7 @@ def _mark(rule: CompiledRule, usage: Trigger, index: int) -> Mark:
         usage.limit,
         blocks=rule.block is not None and not rule.notes,
         changes=rule.change is not None,
+        closed=usage.closed,
         notes=rule.notes,
     )
 

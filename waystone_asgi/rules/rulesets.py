@@ -118,8 +118,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     """Triggers, all of which must hold, and actions.
 
     A rule without triggers applies whenever its ruleset's condition holds. `shadow` notes what it
-    would have done and does nothing. `on_failure` says what becomes of a usage rule when usage
-    cannot be counted: "closed" lets it act, "open" does not.
+    would have done and does nothing. `on_failure` says what becomes of the requests that a usage
+    rule is for while counters cannot be reached: "closed" refuses them, "open" counts them here.
     """
 
     model: str | Sequence[str] | None = None
