@@ -18,6 +18,7 @@ COMMANDS = {
     "bodies": ["bodies"],
     "scale": ["scale"],
     "startup": ["startup"],
+    "rules": ["rules"],
     "profile": ["profile"],
     "profile-stream": ["profile", "--stream"],
     "soak": ["soak"],

@@ -35,7 +35,9 @@ _NO_LAYERS: Layers = MappingProxyType({})
 
 
 class Estimate(Struct, frozen=True, gc=False):
-    """The most that the request may use. Without `output_tokens` the caller has set no bound."""
+    """The most that the request may use, over all its choices. Without `output_tokens` the caller
+    has set no bound.
+    """
 
     input_tokens: int = 0
     output_tokens: int | None = None
