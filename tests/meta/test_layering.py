@@ -15,9 +15,10 @@ TIERS = {
     "front": "__init__ __main__ testing",
     "doors": "applications middleware config cli",
     "corridor": "gateway calls settings",
-    "edges": "upstream routing requests responses relay departures lifespan sinks entities limits",
+    "edges": "upstream routing requests responses relay departures lifespan sinks entities limits"
+    " guards",
     "rooms": "authentication identity catalog providers rules usage pricing",
-    "words": "wire sse records charges tables",
+    "words": "wire sse records charges tables verdicts",
     "ground": "types exceptions loops recent sqlite",
 }
 ALLOWED = {
