@@ -171,7 +171,6 @@ def test_a_mapping_is_as_good_as_a_file(wrap: type[Mapping[str, Any]]) -> None:
 
 @pytest.mark.parametrize("as_text", [True, False])
 def test_gateway_settings(file: Path, as_text: bool) -> None:
-    file.write_text(WHOLE.partition("[prices]")[0])
     settings = gateway_settings(str(file) if as_text else file)
     assert set(settings) == {
         "providers",
@@ -182,19 +181,10 @@ def test_gateway_settings(file: Path, as_text: bool) -> None:
         "max_body_bytes",
         "max_in_flight",
         "usage",
+        "rulesets",
+        "prices",
     }
     assert settings["usage"] == {"url": "jsonl:///usage.jsonl"}
-
-
-def test_rules_that_would_not_be_run_are_refused(file: Path) -> None:
-    with pytest.raises(ConfigurationError, match="checks rules and does not run them yet"):
-        gateway_settings(file)
-
-
-def test_prices_that_would_not_be_used_are_refused(file: Path) -> None:
-    file.write_text(WHOLE.partition("[[rulesets]]")[0])
-    with pytest.raises(ConfigurationError, match="checks prices and does not use them yet"):
-        gateway_settings(file)
 
 
 def test_a_gateway_without_a_ledger() -> None:

@@ -209,3 +209,22 @@ def test_what_has_no_key_in_it_is_shown(key: str | None) -> None:
     assert error.extra == {"a": ["text"]}
     plain = attempt(key).redact(UpstreamError("x"))
     assert (plain.message, plain.code) == ("x", "upstream_error")
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "code", "too_long"),
+    [
+        (400, "No.", "context_length_exceeded", True),
+        (400, "This model's maximum context length is 8192 tokens.", None, True),
+        (400, "prompt is too long: 210000 tokens > 200000 maximum", None, True),
+        (400, "The input token count exceeds the maximum number of tokens allowed", None, True),
+        (413, "Input is too long for requested model.", None, True),
+        (400, "max_tokens must be positive", "invalid_value", False),
+        (429, "Too many tokens per minute in this context window", None, False),
+    ],
+)
+def test_which_refusals_are_about_length(
+    status: int, message: str, code: str | None, too_long: bool
+) -> None:
+    refusal = ProviderRefusedError(message, status=status, type="t", code=code)
+    assert refusal.too_long is too_long

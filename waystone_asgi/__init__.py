@@ -16,7 +16,6 @@ from .providers.provider import Provider
 from .records import Attempt, Entity, Identity, Principal, Timeouts, UsageRecord
 from .rules import Rule, Ruleset
 from .sinks import JSONLinesSink, MemorySink
-from .verdicts import GuardContext, Verdict
 
 __all__ = (
     "APIKey",
@@ -28,7 +27,6 @@ __all__ = (
     "Gateway",
     "GatewayError",
     "GatewayMiddleware",
-    "GuardContext",
     "Identity",
     "JSONLinesSink",
     "MemorySink",
@@ -39,7 +37,6 @@ __all__ = (
     "Ruleset",
     "Timeouts",
     "UsageRecord",
-    "Verdict",
     "WaystoneError",
     "allow_anonymous",
 )

@@ -145,10 +145,6 @@ def settings_of(config: Config) -> dict[str, Any]:
     """The keyword arguments of `Gateway` for a configuration."""
     settings = asdict(config)
     url = settings.pop("usage_url")
-    if settings.pop("rulesets"):
-        raise ConfigurationError("rulesets: this version checks rules and does not run them yet.")
-    if settings.pop("prices"):
-        raise ConfigurationError("prices: this version checks prices and does not use them yet.")
     return settings | {"usage": {"url": url} if url else None}
 
 

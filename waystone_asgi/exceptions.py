@@ -29,9 +29,16 @@ the exception its users expect. A message never contains a credential or a body.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from math import ceil
-from traceback import format_tb
+from typing import Literal
+
+_TOO_LONG = re.compile(
+    r"context.(length|window)|too many (input )?tokens|(prompt|input) is too long"
+    r"|maximum (number of|input) tokens|exceeds? the (maximum|model).*tokens",
+    re.IGNORECASE,
+)
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -54,6 +61,8 @@ class GatewayError(WaystoneError):
     status = 500
     type = "api_error"
     code: str | None = None
+    outcome: Literal["error", "blocked"] = "error"
+    """What the usage record says of a request that ends so."""
 
     def __init__(
         self,
@@ -141,6 +150,7 @@ class BlockedError(PermissionDeniedError):
     """A rule blocks the request, whatever was used; the message is the rule's own."""
 
     code = "blocked_by_rule"
+    outcome = "blocked"
 
 
 class RateLimitError(GatewayError):
@@ -149,6 +159,7 @@ class RateLimitError(GatewayError):
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
+    outcome = "blocked"
 
     def __init__(self, message: str, *, retry_after: float = 1) -> None:
         seconds = max(1, ceil(retry_after))
@@ -222,15 +233,9 @@ class ProviderRefusedError(UpstreamError):
         self.type = type
         self.extra = extra or {}
 
-
-def outline(error: BaseException) -> str:
-    """An exception for a log: the lines it passed and its type, and those of its causes.
-
-    Its message is left out. That of a bug may quote anything, a credential or a body too.
-    """
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in chain:
-        chain.insert(0, cause)
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    return "\n".join("".join(format_tb(e.__traceback__)) + type(e).__qualname__ for e in chain)
+    @property
+    def too_long(self) -> bool:
+        """Whether the refusal is that of a context window; not every vendor has a code for it."""
+        return self.code == "context_length_exceeded" or (
+            self.status in (400, 413, 422) and _TOO_LONG.search(self.message) is not None
+        )

@@ -1,7 +1,7 @@
-"""The corridor: one request's whole life, top to bottom, and the gateway that it runs through.
+"""The gateway: what it is made of, how it opens and closes, and which operation a call is for.
 
-In: ASGI. Out: answers, and one usage record for each authenticated request, whatever became of it.
-It orders the rooms: it knows no dialect, parses no header and no JSON.
+In: ASGI. Out: answers. A completion's way through the rooms is in `completions`; the smaller
+operations are here.
 """
 
 from __future__ import annotations
@@ -14,29 +14,30 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
+from .allowances import opened_counters
 from .authentication import APIKey, check_endpoint, prove
 from .calls import Call, Table
 from .catalog import Catalog
-from .departures import Departures, Visit
+from .completions import Completions
+from .departures import Departures
 from .exceptions import (
     CallerLeft,
     GatewayError,
     InternalError,
     OverloadedError,
-    UpstreamError,
-    outline,
 )
-from .identity import FIELD, Naming, claimed, merge
+from .identity import Naming, claimed, merge
 from .identity import identify as read_metadata
 from .lifespan import Lifespan, serve_lifespan
-from .providers.openai import StreamDecoder, build_request, parse_response
+from .pricing import Prices
 from .providers.provider import Provider
-from .records import Principal, Route, Timeouts
-from .relay import drain, first_events, relay
+from .records import Timeouts
 from .requests import read_body
-from .routing import MAX_ANSWER_BYTES, Attempts, Try, passed_on, read_all
+from .rules import Ruleset
 from .settings import (
+    LEASE_MARGIN,
     check_bounds,
+    choose_allowances,
     choose_authenticate,
     choose_entities,
     choose_providers,
@@ -46,15 +47,22 @@ from .settings import (
     local_upstream,
 )
 from .sinks.outbox import Outbox, Overflow
-from .types import Authenticate, Entities, HTTPConnection, Identify, Receive, Scope, Send, Sink
-from .usage import OpenRecord
+from .tracebacks import outline
+from .types import (
+    Authenticate,
+    Counters,
+    Entities,
+    Identify,
+    Receive,
+    Scope,
+    Send,
+    Sink,
+)
 from .wire.models import encode_identified, encode_model, encode_models
-from .wire.requests import ChatRequest, decode_chat_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from .types import Upstream, UpstreamResponse
 
 logger = logging.getLogger("waystone_asgi")
 
@@ -93,6 +101,9 @@ class Gateway:
         max_in_flight: int = 1000,
         queue_limit: int = 10_000,
         overflow: Overflow = "wait",
+        rulesets: Sequence[Ruleset | Mapping[str, Any]] = (),
+        counters: Counters | None = None,
+        prices: Mapping[str, object] | None = None,
     ) -> None:
         check_bounds(
             overflow,
@@ -104,16 +115,36 @@ class Gateway:
         self.providers = choose_providers(providers)
         self.catalog = Catalog({p.name: p.models for p in self.providers.values()}, aliases)
         self.entities = choose_entities(entities, state)
+        self.prices = Prices(prices, types={p.name: p.type for p in self.providers.values()})
         self.outbox = Outbox(choose_sinks(sinks, usage), limit=queue_limit, overflow=overflow)
         self._authenticate = choose_authenticate(authenticate, api_keys, allow_anonymous)
-        self._naming = Naming(identify)
-        self._timeouts = choose_timeouts(timeouts)
+        chosen_timeouts = choose_timeouts(timeouts)
+        self._allowances = choose_allowances(
+            rulesets,
+            catalog=self.catalog,
+            prices=self.prices,
+            counters=counters,
+            state=state,
+            lease=chosen_timeouts.total + LEASE_MARGIN,
+        )
         self._max_body_bytes = max_body_bytes
         self._max_in_flight = max_in_flight
         self._make_upstream = choose_upstream(upstream)
         self._owns_upstream = upstream is None
-        self._upstreams: dict[str, Upstream] = {}
         self._departures = Departures()
+        self._completions = Completions(
+            authenticate=self._authenticate,
+            naming=Naming(identify),
+            entities=self.entities,
+            catalog=self.catalog,
+            allowances=self._allowances,
+            providers=self.providers,
+            timeouts=chosen_timeouts,
+            prices=self.prices,
+            outbox=self.outbox,
+            departures=self._departures,
+            max_body_bytes=max_body_bytes,
+        )
         self._life = Lifespan(self._serve)
         self._table = Table(
             {
@@ -155,10 +186,11 @@ class Gateway:
 
     async def _serve(self, opened: Callable[[], None], closing: anyio.Event) -> None:
         network = self._make_upstream()
-        self._upstreams = {"http": network, "https": network, "echo": local_upstream()}
+        self._completions.upstreams = {"http": network, "https": network, "echo": local_upstream()}
+        self.prices.open()
         try:
             await self.outbox.open()
-            async with anyio.create_task_group() as tasks:
+            async with opened_counters(self._allowances), anyio.create_task_group() as tasks:
                 tasks.start_soon(self.outbox.run)
                 tasks.start_soon(self._departures.run, tasks)
                 opened()
@@ -214,128 +246,11 @@ class Gateway:
         if self._life.in_flight > self._max_in_flight:
             raise OverloadedError("Too many requests are in flight; try again shortly.")
 
-    # A chat completion, from authentication to its record.
+    # The operations.
 
     async def _chat(self, call: Call) -> None:
         await self._admit()
-        connection = call.connection
-        principal = await prove(self._authenticate, connection)
-        record = OpenRecord(
-            operation="chat",
-            principal=principal.id,
-            request_id=call.head.request_id,
-            started=call.reply.started_at,
-        )
-        try:
-            check_endpoint(principal, "chat")
-            call.head.check(self._max_body_bytes)
-            with self._departures.visit(call.receive, reading=True) as visit:
-                request = decode_chat_request(await read_body(call.receive, self._max_body_bytes))
-                visit.listen()
-                await self._complete(call, connection, principal, request, record, visit)
-            if visit.gone:
-                raise CallerLeft
-        except GatewayError as error:
-            record.failed(error)
-            raise
-        except CallerLeft:
-            raise
-        except Exception:
-            status = record.status if call.reply.started else InternalError.status
-            record.failed(InternalError("The gateway failed."))
-            record.status = status
-            raise
-        finally:
-            finished = record.close()
-            if not self.outbox.offer(finished):
-                await self.outbox.wait(finished)
-
-    async def _complete(
-        self,
-        call: Call,
-        connection: HTTPConnection,
-        principal: Principal,
-        request: ChatRequest,
-        record: OpenRecord,
-        visit: Visit,
-    ) -> None:
-        """Say on whose behalf and where to, and forward."""
-        view = request.view
-        record.request_model = view.model
-        record.stream = bool(view.stream)
-        identity = await self._naming.name(connection, principal, view.metadata or {})
-        record.identity = identity
-        await merge(self.entities, identity, FIELD)
-        route = self.catalog.resolve(view.model, principal)
-        await self._forward(call, request, record, visit, route)
-
-    async def _forward(
-        self, call: Call, request: ChatRequest, record: OpenRecord, visit: Visit, route: Route
-    ) -> None:
-        """Try the route's targets in turn until one answers; the record keeps what each came to."""
-        attempts = Attempts(route.targets, self.providers)
-        try:
-            while True:
-                attempt = attempts.begin()
-                record.target = attempt.target
-                try:
-                    await self._attempt(call, request, record, visit, attempt)
-                    return
-                except UpstreamError as error:
-                    if call.reply.started or not attempts.go_on(error):
-                        raise
-        finally:
-            record.attempts = attempts.made
-            record.upstream_duration = call.reply.upstream_seconds = attempts.elapsed
-
-    async def _attempt(
-        self, call: Call, request: ChatRequest, record: OpenRecord, visit: Visit, attempt: Try
-    ) -> None:
-        """Translate, send, and reply with what comes."""
-        provider = attempt.provider
-        body, dropped = build_request(request, attempt.target.model, provider.preset)
-        decoder = StreamDecoder(request.view) if record.stream else None
-        reply = call.reply
-        reply.route_headers = attempt.headers(dropped)
-        response: UpstreamResponse | None = None
-        error_type: str | None = "cancelled"
-        try:
-            upstream = self._upstreams[provider.endpoint.scheme]
-            response = await attempt.send(upstream, body, self._timeouts)
-            reply.route_headers += passed_on(response)
-            if decoder is None:
-                answer = parse_response(await read_all(response, MAX_ANSWER_BYTES))
-                record.answered(answer, len(body))
-                reply.upstream_seconds = attempt.elapsed
-                record.status = 200
-                await reply.json(200, answer.body)
-                record.succeeded()
-            else:
-                held = await first_events(response, decoder)
-                reply.upstream_seconds = record.first_chunk()
-                await reply.start_stream()
-                failure = await relay(response, decoder, reply, held, redact=attempt.redact)
-                record.streamed(failure, cut=decoder.error is None)
-            error_type = record.error_type
-            visit.end()
-            if decoder is not None:
-                await drain(response, decoder)
-        except GatewayError as error:
-            error_type = attempt.redact(error).error_type
-            raise
-        except CallerLeft:
-            raise
-        except Exception:
-            error_type = InternalError.code
-            raise
-        finally:
-            attempt.end(error_type)
-            if decoder is not None and decoder.started:
-                record.answered(decoder, len(body))
-            if response is not None:
-                await response.aclose()
-
-    # The smaller operations.
+        await self._completions.serve(call)
 
     async def _list_models(self, call: Call) -> None:
         principal = await prove(self._authenticate, call.connection)

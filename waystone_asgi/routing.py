@@ -11,10 +11,17 @@ from functools import lru_cache
 from time import monotonic
 from urllib.parse import quote
 
-from .exceptions import GatewayError, Headers, ProviderRefusedError, UpstreamError
+from .exceptions import (
+    GatewayError,
+    Headers,
+    ProviderRefusedError,
+    UpstreamCredentialError,
+    UpstreamError,
+)
 from .providers.openai import parse_error
 from .providers.provider import Provider
 from .records import Attempt, Target, Timeouts, UpstreamRequest
+from .rules import Retry
 from .types import Upstream, UpstreamResponse
 from .wire.members import encode
 
@@ -25,22 +32,29 @@ _MAX_ERROR_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
-_PASSING = frozenset((408, 409, 429))
+_ONCE = Retry()
 
 
 class Attempts:
     """The attempts of one request: which target is next, and what became of each so far.
 
-    Each target is tried once, in order, as long as a failure is one that another may mend: the
-    provider cannot be reached, is too slow, overloaded, broken, or refuses our credential for it.
+    Each target is tried as often as `retry` says, in order, as long as a failure is one that
+    another attempt may mend. One that refuses our credential is not asked again.
     """
 
-    __slots__ = ("_providers", "_started", "_targets", "_tries")
+    __slots__ = ("_asked", "_place", "_providers", "_retry", "_started", "_targets", "_tries")
 
-    def __init__(self, targets: Sequence[Target], providers: Mapping[str, Provider]) -> None:
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        providers: Mapping[str, Provider],
+        retry: Retry | None = None,
+    ) -> None:
         self._targets = targets
         self._providers = providers
+        self._retry = retry or _ONCE
         self._tries: list[Try] = []
+        self._place = self._asked = 0
         self._started = monotonic()
 
     @property
@@ -55,17 +69,24 @@ class Attempts:
 
     def begin(self) -> Try:
         """The next attempt."""
-        number = len(self._tries)
-        target = self._targets[number]
-        tried = Try(target, self._providers[target.provider], number + 1)
+        target = self._targets[self._place]
+        tried = Try(target, self._providers[target.provider], len(self._tries) + 1)
         self._tries.append(tried)
+        self._asked += 1
         return tried
 
     def go_on(self, error: UpstreamError) -> bool:
         """Whether there is another attempt to make after this failure of the latest one."""
-        if len(self._tries) >= len(self._targets):
+        status, kind = self._tries[-1].status, error.error_type
+        if isinstance(error, ProviderRefusedError):
+            status = error.status
+            kind = "context_length" if error.too_long else kind
+        if not self._retry.covers(status, kind):
             return False
-        return not isinstance(error, ProviderRefusedError) or error.status in _PASSING
+        if self._asked >= self._retry.attempts or isinstance(error, UpstreamCredentialError):
+            self._place += 1
+            self._asked = 0
+        return self._place < len(self._targets)
 
 
 class Try:
@@ -74,7 +95,7 @@ class Try:
     `outcome` is None until it has ended.
     """
 
-    __slots__ = ("_number", "_started", "_status", "outcome", "provider", "target")
+    __slots__ = ("_number", "_started", "outcome", "provider", "status", "target")
 
     def __init__(self, target: Target, provider: Provider, number: int = 1) -> None:
         self.target = target
@@ -82,7 +103,7 @@ class Try:
         self.outcome: Attempt | None = None
         self._number = number
         self._started = monotonic()
-        self._status: int | None = None
+        self.status: int | None = None
 
     @property
     def elapsed(self) -> float:
@@ -97,7 +118,7 @@ class Try:
         response = await upstream.send(
             UpstreamRequest(endpoint=self.provider.endpoint, body=body, timeouts=timeouts)
         )
-        self._status = response.status
+        self.status = response.status
         if 200 <= response.status < 300:
             return response
         try:
@@ -119,7 +140,7 @@ class Try:
         self.outcome = Attempt(
             provider=self.target.provider,
             model=self.target.model,
-            status=self._status,
+            status=self.status,
             seconds=self.elapsed,
             error_type=error_type,
         )
@@ -167,9 +188,16 @@ class _Passing(dict[bytes, bool]):
 _passing = _Passing()
 
 
-def passed_on(response: UpstreamResponse) -> Headers:
-    """The provider's headers that reach the caller: its rate limits and when to come back."""
-    return tuple([header for header in response.headers if _passing[header[0]]])
+def passed_on(response: UpstreamResponse, ours: Headers = ()) -> Headers:
+    """The provider's headers that reach the caller: its rate limits and when to come back.
+
+    What is in `ours` already is left out.
+    """
+    passed = tuple([header for header in response.headers if _passing[header[0]]])
+    if not ours:
+        return passed
+    names = {name for name, _ in ours}
+    return tuple([header for header in passed if header[0] not in names])
 
 
 @lru_cache(maxsize=_MAX_REMEMBERED)

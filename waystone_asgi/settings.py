@@ -11,18 +11,26 @@ from typing import Any, get_args
 
 import msgspec
 
+from .allowances import Allowances
 from .authentication import APIKey, BearerKeys, allow_anonymous
+from .catalog import Catalog
 from .entities.memory import MemoryEntities
 from .exceptions import ConfigurationError
+from .limits import MemoryCounters, open_counters
 from .loops import on_asyncio
+from .pricing import Prices
 from .providers.echo import answer
 from .providers.provider import Provider
-from .records import Timeouts
+from .records import Principal, Target, Timeouts, Usage
+from .rules import Ruleset, compile_rules, read_rulesets
 from .sinks import open_sink
 from .sinks.outbox import Overflow
-from .types import Authenticate, Entities, Sink, Upstream
+from .types import Authenticate, Counters, Entities, Sink, Upstream
 from .upstream.httpx import HTTPXUpstream
 from .upstream.local import LocalUpstream
+
+LEASE_MARGIN = 5.0
+"""Seconds after the last moment of a request for which its reservation is kept."""
 
 NAMED: tuple[str, ...] = ("memory", "memory:")
 
@@ -54,6 +62,36 @@ def choose_entities(entities: Entities | None, state: Mapping[str, str] | None) 
     if (url := (state or {}).get("url", "memory:")) not in NAMED:
         raise ConfigurationError(f"state.url: expected memory:, not {url.partition(':')[0]}.")
     return MemoryEntities()
+
+
+def choose_allowances(
+    rulesets: Sequence[Ruleset | Mapping[str, Any]],
+    *,
+    catalog: Catalog,
+    prices: Prices,
+    counters: Counters | None,
+    state: Mapping[str, str] | None,
+    lease: float,
+) -> Allowances | None:
+    """What applies the rulesets, or None where there are none."""
+    if not rulesets:
+        return None
+    anyone = Principal(id="rules")
+
+    def price(target: Target, input_tokens: int, output_tokens: int, now: float) -> int | None:
+        usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+        return prices.cost(target.provider, target.model, usage, now)
+
+    program = compile_rules(
+        read_rulesets(rulesets),
+        resolve=lambda model: catalog.resolve(model, anyone),
+        price=price,
+    )
+    chosen = counters
+    if chosen is None:
+        chosen = open_counters((state or {}).get("url", "memory:"))
+    waits = not isinstance(chosen, MemoryCounters)
+    return Allowances(program, chosen, lease=lease, waits=waits)
 
 
 def choose_sinks(sinks: Sequence[Sink], usage: Mapping[str, str] | None) -> tuple[Sink, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from os import urandom
 from time import monotonic, time
 from typing import Any, Protocol
@@ -55,7 +56,9 @@ class Answered(Protocol):
 
 
 class OpenRecord(Struct, kw_only=True, gc=False):
-    """A record in the making. Durations count from `started`, a monotonic time."""
+    """A record in the making. Durations count from `started`, a monotonic time; `cost` is in
+    nano-dollars.
+    """
 
     operation: str
     principal: str
@@ -77,11 +80,13 @@ class OpenRecord(Struct, kw_only=True, gc=False):
     usage_source: UsageSource = "none"
     time_to_first_chunk: float | None = None
     upstream_duration: float | None = None
+    cost: int | None = None
+    price_version: str | None = None
 
-    def failed(self, error: GatewayError, outcome: Outcome = "error") -> None:
+    def failed(self, error: GatewayError) -> None:
         """The request ends with `error`."""
         self.status = error.status
-        self.outcome = outcome
+        self.outcome = error.outcome
         self.error_type = error.error_type
 
     def succeeded(self) -> None:
@@ -100,8 +105,10 @@ class OpenRecord(Struct, kw_only=True, gc=False):
         if failure is None:
             self.succeeded()
         else:
-            self.failed(failure, "upstream_cut" if cut else "error")
+            self.failed(failure)
             self.status = 200
+            if cut and self.outcome == "error":
+                self.outcome = "upstream_cut"
 
     def answered(self, answer: Answered, request_bytes: int) -> None:
         """Take what the answer says of itself, and estimate where it does not count tokens."""
@@ -150,8 +157,8 @@ class OpenRecord(Struct, kw_only=True, gc=False):
             usage.output_tokens,
             usage.reasoning_output_tokens,
             self.usage_source,
-            None,
-            None,
+            None if self.cost is None else Decimal(self.cost) * _NANO,
+            self.price_version,
             monotonic() - self.started,
             self.time_to_first_chunk,
             self.upstream_duration,
@@ -168,6 +175,7 @@ class _Nobody(Struct, frozen=True, gc=False):
 
 _NOBODY = _Nobody()
 _NO_USAGE = Usage()
+_NANO = Decimal("1e-9")
 
 # Thirty keywords take longer than all else that is done for a record: it is made of its values in
 # their order, and then given its class.

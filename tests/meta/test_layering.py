@@ -14,12 +14,12 @@ import pytest
 TIERS = {
     "front": "__init__ __main__ testing",
     "doors": "applications middleware config cli",
-    "corridor": "gateway calls settings",
-    "edges": "upstream routing requests responses relay departures lifespan sinks entities limits"
-    " guards",
+    "corridor": "gateway completions calls settings",
+    "edges": "upstream routing requests responses relay departures lifespan allowances sinks"
+    " entities limits",
     "rooms": "authentication identity catalog providers rules usage pricing",
-    "words": "wire sse records charges tables verdicts",
-    "ground": "types exceptions loops recent sqlite",
+    "words": "wire sse records charges tables",
+    "ground": "types exceptions loops recent sqlite tracebacks",
 }
 ALLOWED = {
     ("cli.check", "config"): "the command shows what a configuration means",
@@ -28,6 +28,8 @@ ALLOWED = {
     ("cli.setup", "config"): "reads the file that --config names",
     ("cli.usage", "config"): "finds the ledger that --config names",
     ("gateway", "calls"): "the corridor's first step, kept apart to keep the corridor readable",
+    ("completions", "calls"): "the corridor's first step, kept apart to keep the corridor readable",
+    ("gateway", "completions"): "the corridor itself, beside what it is built from",
     ("gateway", "settings"): "what the corridor is built from, kept apart likewise",
     ("gateway", "config"): "up, but only when `Gateway.from_config` is called",
     ("relay", "responses"): "moves a stream into the reply",

@@ -19,12 +19,12 @@ PUBLIC = ("waystone_asgi", "waystone_asgi.testing", "waystone_asgi.types", "ways
 """The modules whose names users are told of."""
 
 LONG_MODULES = {
-    "gateway.py": "one request's whole life in one file",
+    "gateway.py": "what it is built from, one keyword a line, beside its life and small operations",
     "upstream/connection.py": "the states of one connection, which are only right together",
 }
 LONG_FUNCTIONS = {
     "gateway.py Gateway.__init__": "one keyword a line, as the file has one setting a line",
-    "gateway.py Gateway._attempt": "one attempt from its translation to what is left of it",
+    "completions.py Completions._attempt": "one attempt from its translation to what is left of it",
     "usage.py OpenRecord.close": "one field a line, in the order of the record",
 }
 

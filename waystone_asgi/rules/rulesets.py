@@ -22,10 +22,11 @@ Of = Literal["user", "group", "user_in_group", "principal", "everyone"]
 
 UNITS = get_args(Unit)
 ACTIONS = ("block", "change_model_to", "retry", "check_output", "tag", "retain_days")
-ERRORS = ("upstream_error", "upstream_timeout", "upstream_authentication")
+FAILURES = ("upstream_error", "upstream_timeout", "upstream_authentication")
+ERRORS = (*FAILURES, "context_length")
 
 _CLASSES = ("4xx", "5xx")
-_TRANSIENT = frozenset({408, 409, 425, 429, "5xx", *ERRORS})
+_TRANSIENT = frozenset({408, 409, 425, 429, "5xx", *FAILURES})
 _ONLY_WITHOUT_BLOCK = ("change_model_to", "retry", "check_output")
 
 

@@ -1,0 +1,212 @@
+"""One chat completion's whole life, top to bottom, from its authentication to its record.
+
+In: a call. Out: an answer, and one usage record if the call was authenticated, whatever became of
+it. It orders the rooms: it knows no dialect, parses no header and no JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import time
+
+from .allowances import Allowance, Allowances
+from .authentication import check_endpoint, prove
+from .calls import Call
+from .catalog import Catalog
+from .departures import Departures, Visit
+from .exceptions import CallerLeft, GatewayError, InternalError, UpstreamError
+from .identity import FIELD, Naming, merge
+from .pricing import Prices
+from .providers.openai import StreamDecoder, build_request, parse_response
+from .providers.provider import Provider
+from .records import Principal, Route, Timeouts
+from .relay import drain, first_events, relay
+from .requests import read_body
+from .routing import MAX_ANSWER_BYTES, Attempts, Try, passed_on, read_all
+from .sinks.outbox import Outbox
+from .types import Authenticate, Entities, HTTPConnection, Upstream, UpstreamResponse
+from .usage import OpenRecord
+from .wire.requests import ChatRequest, decode_chat_request
+
+
+class Completions:
+    """Serves chat completions. `upstreams` are the transports by scheme, set while it is open."""
+
+    def __init__(
+        self,
+        *,
+        authenticate: Authenticate,
+        naming: Naming,
+        entities: Entities,
+        catalog: Catalog,
+        allowances: Allowances | None,
+        providers: Mapping[str, Provider],
+        timeouts: Timeouts,
+        prices: Prices,
+        outbox: Outbox,
+        departures: Departures,
+        max_body_bytes: int,
+    ) -> None:
+        self.upstreams: Mapping[str, Upstream] = {}
+        self._authenticate = authenticate
+        self._naming = naming
+        self._entities = entities
+        self._catalog = catalog
+        self._allowances = allowances
+        self._providers = providers
+        self._timeouts = timeouts
+        self._prices = prices
+        self._outbox = outbox
+        self._departures = departures
+        self._max_body_bytes = max_body_bytes
+
+    async def serve(self, call: Call) -> None:
+        """Answer the call, and hand over its record whatever becomes of it."""
+        connection = call.connection
+        principal = await prove(self._authenticate, connection)
+        record = OpenRecord(
+            operation="chat",
+            principal=principal.id,
+            request_id=call.head.request_id,
+            started=call.reply.started_at,
+        )
+        try:
+            check_endpoint(principal, "chat")
+            call.head.check(self._max_body_bytes)
+            with self._departures.visit(call.receive, reading=True) as visit:
+                request = decode_chat_request(await read_body(call.receive, self._max_body_bytes))
+                visit.listen()
+                await self._complete(call, connection, principal, request, record, visit)
+            if visit.gone:
+                raise CallerLeft
+        except GatewayError as error:
+            record.failed(error)
+            raise
+        except CallerLeft:
+            raise
+        except Exception:
+            status = record.status if call.reply.started else InternalError.status
+            record.failed(InternalError("The gateway failed."))
+            record.status = status
+            raise
+        finally:
+            finished = record.close()
+            if not self._outbox.offer(finished):
+                await self._outbox.wait(finished)
+
+    async def _complete(
+        self,
+        call: Call,
+        connection: HTTPConnection,
+        principal: Principal,
+        request: ChatRequest,
+        record: OpenRecord,
+        visit: Visit,
+    ) -> None:
+        """Say on whose behalf and where to, and forward."""
+        view = request.view
+        record.request_model = view.model
+        record.stream = bool(view.stream)
+        identity = await self._naming.name(connection, principal, view.metadata or {})
+        record.identity = identity
+        layers = await merge(self._entities, identity, FIELD)
+        route = self._catalog.resolve(view.model, principal)
+        allowance: Allowance | None = None
+        if self._allowances is not None:
+            allowance = await self._allowances.apply(principal, identity, layers, route, request)
+            record.tags = allowance.tags
+            allowance.check()
+            call.reply.headers = allowance.headers
+        try:
+            await self._forward(call, request, record, visit, route, allowance)
+        finally:
+            self._price(record)
+            if allowance is not None:
+                await allowance.settle(record.usage, record.cost)
+
+    def _price(self, record: OpenRecord) -> None:
+        """What the usage costs; a deployment's own name has no price, that of its model may."""
+        target, usage = record.target, record.usage
+        if target is None or usage is None:
+            return
+        now = time()
+        record.cost = self._prices.cost(target.provider, target.model, usage, now)
+        if record.cost is None and record.response_model is not None:
+            record.cost = self._prices.cost(target.provider, record.response_model, usage, now)
+        if record.cost is not None:
+            record.price_version = self._prices.version
+
+    async def _forward(
+        self,
+        call: Call,
+        request: ChatRequest,
+        record: OpenRecord,
+        visit: Visit,
+        route: Route,
+        allowance: Allowance | None,
+    ) -> None:
+        """Try one target after the other until one answers; the record keeps what each came to."""
+        if allowance is None:
+            attempts = Attempts(route.targets, self._providers)
+        else:
+            attempts = Attempts(allowance.targets, self._providers, allowance.retry)
+        try:
+            while True:
+                attempt = attempts.begin()
+                record.target = attempt.target
+                try:
+                    await self._attempt(call, request, record, visit, attempt)
+                    return
+                except UpstreamError as error:
+                    if call.reply.started or not attempts.go_on(error):
+                        raise
+        finally:
+            record.attempts = attempts.made
+            record.upstream_duration = call.reply.upstream_seconds = attempts.elapsed
+
+    async def _attempt(
+        self, call: Call, request: ChatRequest, record: OpenRecord, visit: Visit, attempt: Try
+    ) -> None:
+        """Translate, send, and reply with what comes."""
+        provider = attempt.provider
+        body, dropped = build_request(request, attempt.target.model, provider.preset)
+        decoder = StreamDecoder(request.view) if record.stream else None
+        reply = call.reply
+        reply.route_headers = attempt.headers(dropped)
+        response: UpstreamResponse | None = None
+        error_type: str | None = "cancelled"
+        try:
+            upstream = self.upstreams[provider.endpoint.scheme]
+            response = await attempt.send(upstream, body, self._timeouts)
+            reply.route_headers += passed_on(response, reply.headers)
+            if decoder is None:
+                answer = parse_response(await read_all(response, MAX_ANSWER_BYTES))
+                record.answered(answer, len(body))
+                reply.upstream_seconds = attempt.elapsed
+                record.status = 200
+                await reply.json(200, answer.body)
+                record.succeeded()
+            else:
+                held = await first_events(response, decoder)
+                reply.upstream_seconds = record.first_chunk()
+                await reply.start_stream()
+                failure = await relay(response, decoder, reply, held, redact=attempt.redact)
+                record.streamed(failure, cut=decoder.error is None)
+            error_type = record.error_type
+            visit.end()
+            if decoder is not None:
+                await drain(response, decoder)
+        except GatewayError as error:
+            error_type = attempt.redact(error).error_type
+            raise
+        except CallerLeft:
+            raise
+        except Exception:
+            error_type = InternalError.code
+            raise
+        finally:
+            attempt.end(error_type)
+            if decoder is not None and decoder.started:
+                record.answered(decoder, len(body))
+            if response is not None:
+                await response.aclose()
