@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
+from hypothesis import settings
+
 from waystone_asgi.catalog import Catalog
 from waystone_asgi.records import Entity, Identity, Principal, Source, Target
 from waystone_asgi.rules import Estimate, Program, Rule, Ruleset, Subject, compile_rules
@@ -13,6 +15,9 @@ from waystone_asgi.types import Layers
 
 NOW = 1_795_435_200.0
 """2026-11-23T12:00:00Z, a Monday."""
+
+pure = settings(max_examples=80, deadline=None, database=None)
+"""For properties: no deadline, because machines are busy, and nothing written."""
 
 CATALOG = Catalog(
     {

@@ -13,7 +13,7 @@ from waystone_asgi.rules.comparisons import comparison, moment, same
 from waystone_asgi.rules.conditions import OPERATORS
 from waystone_asgi.types import Layers
 
-from .requests import NOW, program, subject
+from .requests import NOW, program, pure, subject
 
 MISSING: dict[str, object] = {}
 DAY = 86_400
@@ -247,6 +247,7 @@ JSON = st.recursive(
 )
 
 
+@pure
 @given(JSON, JSON)
 def test_sameness_is_an_equivalence(left: object, right: object) -> None:
     assert same(left, right) is same(right, left)
@@ -255,6 +256,7 @@ def test_sameness_is_an_equivalence(left: object, right: object) -> None:
         assert left == right
 
 
+@pure
 @given(JSON, st.floats(0, 1e10))
 def test_every_value_can_be_compared(value: object, now: float) -> None:
     operands: dict[str, object] = {
@@ -271,6 +273,7 @@ def test_every_value_can_be_compared(value: object, now: float) -> None:
     assert (found["newer_than"] is not found["older_than"]) is (moment(value) is not None)
 
 
+@pure
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_moments(when: datetime) -> None:
     assert moment(when.isoformat()) == when.timestamp() == moment(when.timestamp())

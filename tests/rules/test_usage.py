@@ -12,7 +12,7 @@ from waystone_asgi.exceptions import GatewayError, InsufficientQuotaError, RateL
 from waystone_asgi.rules import Decision, Rule, Ruleset, compile_rules
 from waystone_asgi.rules.decisions import Quota
 
-from .requests import NOW, always, program, resolve, subject
+from .requests import NOW, always, program, pure, resolve, subject
 
 PER_DAY = {"requests": 10, "per": "day", "of": "user"}
 
@@ -346,6 +346,7 @@ IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=4) | st.sampled
 OFS = ("user", "group", "user_in_group", "principal", "everyone")
 
 
+@pure
 @given(st.tuples(IDS, IDS, IDS), st.tuples(IDS, IDS, IDS))
 def test_no_ids_name_the_counters_of_others(
     left: tuple[str, str, str], right: tuple[str, str, str]
@@ -394,6 +395,7 @@ RULESETS = st.lists(
 )
 
 
+@pure
 @given(RULESETS, st.sampled_from(MODELS), st.booleans(), st.data())
 def test_decisions_are_pure_and_refusals_come_to_an_end(
     given_rulesets: list[dict[str, Any]], model: str, in_group: bool, data: st.DataObject
@@ -429,6 +431,7 @@ def test_decisions_are_pure_and_refusals_come_to_an_end(
         passed |= found
 
 
+@pure
 @given(RULESETS, st.sampled_from(MODELS))
 def test_an_explanation_ends_as_the_evaluation_does(
     given_rulesets: list[dict[str, Any]], model: str
