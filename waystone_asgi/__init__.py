@@ -16,6 +16,7 @@ from .providers.provider import Provider
 from .records import Attempt, Entity, Identity, Principal, Timeouts, UsageRecord
 from .rules import Rule, Ruleset
 from .sinks import JSONLinesSink, MemorySink
+from .verdicts import GuardContext, Verdict
 
 __all__ = (
     "APIKey",
@@ -27,6 +28,7 @@ __all__ = (
     "Gateway",
     "GatewayError",
     "GatewayMiddleware",
+    "GuardContext",
     "Identity",
     "JSONLinesSink",
     "MemorySink",
@@ -37,6 +39,7 @@ __all__ = (
     "Ruleset",
     "Timeouts",
     "UsageRecord",
+    "Verdict",
     "WaystoneError",
     "allow_anonymous",
 )

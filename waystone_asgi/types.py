@@ -15,12 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 if TYPE_CHECKING:
     from .charges import Charge, Refused, Taken
     from .records import Entity, Identity, Principal, Source, UpstreamRequest, UsageRecord
+    from .verdicts import GuardContext, Verdict
 
 __all__ = (
     "ASGIApp",
     "Authenticate",
     "Counters",
     "Entities",
+    "Guard",
     "HTTPConnection",
     "Identify",
     "JSONObject",
@@ -50,6 +52,11 @@ Identify: TypeAlias = Callable[
 ]
 """Names on whose behalf the call is made. The mapping is the request's `metadata`, empty when it
 has none. An `Entity` that was returned once is not changed any more, nor is its metadata."""
+
+Guard: TypeAlias = Callable[[str, "GuardContext"], "Verdict | Awaitable[Verdict]"]
+"""Says what becomes of a text of an answer. It may be a plain function, which is quick, or a
+coroutine function. When it raises, takes too long or returns anything else, the answer is refused;
+it is called at the same time for other requests."""
 
 
 class Sink(Protocol):

@@ -16,9 +16,9 @@ TIERS = {
     "doors": "applications middleware config cli",
     "corridor": "gateway completions calls settings",
     "edges": "upstream routing requests responses relay departures lifespan allowances sinks"
-    " entities limits",
+    " entities limits guards",
     "rooms": "authentication identity catalog providers rules usage pricing",
-    "words": "wire sse records charges tables",
+    "words": "wire sse records charges tables verdicts",
     "ground": "types exceptions loops recent sqlite tracebacks",
 }
 ALLOWED = {

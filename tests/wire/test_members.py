@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from waystone_asgi.wire.members import (
+    MALFORMED,
     Changes,
+    Path,
     decode_members,
     encode,
     has_duplicates,
     is_compact,
+    rewrite,
     splice,
 )
 
@@ -218,3 +222,32 @@ def test_strings_of_the_generator_are_json(text: str) -> None:
 
 def test_encode_is_compact() -> None:
     assert encode({"a": [1, "é"]}) == '{"a":[1,"é"]}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "changes", "expected"),
+    [
+        (b'{"a":{"b":1}}', {("a", "b"): b"2"}, b'{"a":{"b":2}}'),
+        (b'{"a":{"b":1}}', {("a", "b"): None}, b'{"a":{}}'),
+        (b'{"a":{"b":1}}', {("a", "c"): b"2"}, b'{"a":{"b":1,"c":2}}'),
+        (b'{"a":{"b":1}}', {("a",): b"2", ("c",): b"3"}, b'{"a":2,"c":3}'),
+        (b"[1,1,11,1]", {(1,): b"2", (3,): b"4"}, b"[1,2,11,4]"),
+        (b" [ 1 , [ 2 ] ]\n", {(1, 0): b"3"}, b" [ 1 , [ 3 ] ]\n"),
+        (b"[[[1]],[[1]]]", {(1, 0, 0): b"2"}, b"[[[1]],[[2]]]"),
+        (b"[1,2]", {(0,): None}, b"[1,2]"),
+        (
+            b' { "a" : [ 1.0e1, {"b":"\\u0061" , "c":7} ] ,"d":1.0}\n',
+            {("a", 1, "c"): b"8", ("a", 0): b"9"},
+            b' { "a" : [ 9, {"b":"\\u0061" , "c":8} ] ,"d":1.0}\n',
+        ),
+        (b'{"a":{"b":1},"a":{"b":2}}', {("a", "b"): b"3"}, b'{"a":{"b":3}}'),
+    ],
+)
+def test_rewrite(body: bytes, changes: Mapping[Path, bytes | None], expected: bytes) -> None:
+    assert rewrite(body, changes) == expected
+
+
+@pytest.mark.parametrize("body", [b"", b"7", b"{", b"[1", b"[" * 100_000])
+def test_what_cannot_be_rewritten(body: bytes) -> None:
+    with pytest.raises(MALFORMED):
+        rewrite(body, {("a",): b"1"})

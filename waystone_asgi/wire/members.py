@@ -16,11 +16,13 @@ Buffer: TypeAlias = bytes | msgspec.Raw
 Members: TypeAlias = dict[str, msgspec.Raw]
 Changes: TypeAlias = Mapping[str, Buffer | None]
 Span: TypeAlias = tuple[int, int, int]
+Path: TypeAlias = tuple[str | int, ...]
 
 MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 """What msgspec raises on hostile input; nesting ends in `RecursionError`."""
 
 _MEMBERS = msgspec.json.Decoder(Members)
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _STRING = msgspec.json.Decoder(str)
 # Possessive, so that a hostile document costs no more than one look at each byte.
 _KEY = re.compile(
@@ -65,6 +67,40 @@ def splice(document: bytes, members: Members, changes: Changes) -> bytes:
     if spans is None:
         return _join(members, changes, added)
     return _splice_spans(document, members, changes, added, spans)
+
+
+def rewrite(document: bytes, changes: Mapping[Path, Buffer | None]) -> bytes:
+    """The document with the values at some paths replaced, or removed (None).
+
+    A path has a step at least. The document has all its steps, save that the last may be a new
+    member; items of arrays are replaced only. Raises one of `MALFORMED`.
+    """
+    below: dict[str | int, dict[Path, Buffer | None]] = {}
+    for path, value in changes.items():
+        below.setdefault(path[0], {})[path[1:]] = value
+    if document.lstrip(b" \t\r\n").startswith(b"["):
+        return _rewrite_items(document, below)
+    members = decode_members(document)
+    new = {str(name): _rewritten(members.get(str(name)), inner) for name, inner in below.items()}
+    return splice(document, members, new)
+
+
+def _rewrite_items(
+    document: bytes, below: Mapping[str | int, Mapping[Path, Buffer | None]]
+) -> bytes:
+    pieces: list[Buffer] = []
+    end = 0
+    for position, raw in enumerate(_ITEMS.decode(document)):
+        # Between two items there is nothing that an item could begin with.
+        start = document.index(raw, end)
+        new = _rewritten(raw, below[position]) if position in below else raw
+        pieces += (document[end:start], raw if new is None else new)
+        end = start + len(raw)
+    return b"".join((*pieces, document[end:]))
+
+
+def _rewritten(value: Buffer | None, changes: Mapping[Path, Buffer | None]) -> Buffer | None:
+    return changes[()] if () in changes else rewrite(bytes(value or b""), changes)
 
 
 def _splice_compact(document: bytes, members: Members, changes: Changes, added: bytes) -> bytes:
