@@ -77,7 +77,8 @@ def texts(message: object) -> list[Text]:
     if isinstance(audio := message.get("audio"), dict):
         heard = spoken(audio.get("transcript"))
         found.append(Text("transcript", "audio", 0, ("audio", "transcript"), heard))
-    found += _called(message)
+    if "tool_calls" in message or "function_call" in message:
+        found += _called(message)
     return [text for text in found if text.text]
 
 
