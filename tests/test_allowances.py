@@ -11,7 +11,15 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from waystone_asgi import BearerKeys, Gateway, MemorySink, Provider
+from waystone_asgi import (
+    BearerKeys,
+    ConfigurationError,
+    Gateway,
+    GuardContext,
+    MemorySink,
+    Provider,
+    Verdict,
+)
 from waystone_asgi.allowances import _span
 from waystone_asgi.charges import Charge, Refused, Taken
 from waystone_asgi.exceptions import UpstreamError
@@ -337,3 +345,77 @@ def test_times_are_written_as_openai_writes_them() -> None:
         b"1h0m0s",
         b"24h0m0s",
     ]
+
+
+def looks(text: str, context: GuardContext) -> Verdict:
+    if "bad" in text:
+        return Verdict.blocked("Withheld.")
+    return Verdict.replaced("[kept]") if "secret" in text else Verdict.passed()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("said", "status", "shown", "outcome"),
+    [
+        ("good", 200, "good", "ok"),
+        ("a secret", 200, "[kept]", "ok"),
+        ("bad", 403, "Withheld.", "blocked"),
+    ],
+)
+async def test_a_guard_looks_at_answers(
+    said: str, status: int, shown: str, outcome: str, stream: bool
+) -> None:
+    answer = chunks(*said.split(" ")) if stream else completion(said)
+    gateway, sink = make(
+        FakeProvider(answer),
+        {"check_output": "looks"},
+        limit(requests=5, per="day"),
+        guards={"looks": looks},
+    )
+    async with gateway.running():
+        reply = await ask(gateway, stream=stream)
+    assert reply.status == status
+    assert shown.encode() in reply.body
+    assert b"secret" not in reply.body
+    [record] = sink.records
+    assert record.outcome == outcome
+    if stream and outcome == "blocked":
+        # The rest was not generated, and so neither was the count.
+        assert record.usage_source == "estimated"
+    else:
+        assert (record.input_tokens, record.output_tokens) == (5, 3)
+    assert [attempt.error_type for attempt in record.attempts] == [None]
+
+
+async def test_a_guard_that_blocks_late_ends_the_stream() -> None:
+    answer = chunks("good " * 10, "bad")
+    gateway, sink = make(
+        FakeProvider(answer), {"check_output": "looks"}, guards={"looks": looks}, guard_window=10
+    )
+    async with gateway.running():
+        reply = await ask(gateway, stream=True)
+    assert reply.status == 200
+    assert b"good" in reply.body
+    assert b"blocked_by_rule" in reply.body
+    assert b"[DONE]" not in reply.body
+    assert (sink.records[0].outcome, sink.records[0].error_type) == ("blocked", "blocked_by_rule")
+
+
+async def test_a_guard_that_fails_lets_nothing_through(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(text: str, context: GuardContext) -> Verdict:
+        raise ValueError(text)
+
+    gateway, sink = make(
+        FakeProvider(completion("secret")), {"check_output": "g"}, guards={"g": broken}
+    )
+    async with gateway.running():
+        reply = await ask(gateway)
+    assert reply.status == 500
+    assert b"secret" not in reply.body
+    assert "secret" not in caplog.text
+    assert sink.records[0].outcome == "error"
+
+
+def test_a_rule_names_a_guard_that_is_not_there() -> None:
+    with pytest.raises(ConfigurationError, match="check_output"):
+        make(FakeProvider(), {"check_output": "nobody"})

@@ -6,7 +6,7 @@ it. It orders the rooms: it knows no dialect, parses no header and no JSON.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import time
 
 from .allowances import Allowance, Allowances
@@ -15,6 +15,7 @@ from .calls import Call
 from .catalog import Catalog
 from .departures import Departures, Visit
 from .exceptions import CallerLeft, GatewayError, InternalError, UpstreamError
+from .guards import AnswerScreen, Guards
 from .identity import FIELD, Naming, merge
 from .pricing import Prices
 from .providers.openai import StreamDecoder, build_request, parse_response
@@ -22,7 +23,7 @@ from .providers.provider import Provider
 from .records import Principal, Route, Timeouts
 from .relay import drain, first_events, relay
 from .requests import read_body
-from .routing import MAX_ANSWER_BYTES, Attempts, Try, passed_on, read_all
+from .routing import MAX_ANSWER_BYTES, Attempts, Try, fault_of, passed_on, read_all
 from .sinks.outbox import Outbox
 from .types import Authenticate, Entities, HTTPConnection, Upstream, UpstreamResponse
 from .usage import OpenRecord
@@ -43,6 +44,7 @@ class Completions:
         providers: Mapping[str, Provider],
         timeouts: Timeouts,
         prices: Prices,
+        guards: Guards,
         outbox: Outbox,
         departures: Departures,
         max_body_bytes: int,
@@ -56,6 +58,7 @@ class Completions:
         self._providers = providers
         self._timeouts = timeouts
         self._prices = prices
+        self._guards = guards
         self._outbox = outbox
         self._departures = departures
         self._max_body_bytes = max_body_bytes
@@ -146,16 +149,18 @@ class Completions:
         allowance: Allowance | None,
     ) -> None:
         """Try one target after the other until one answers; the record keeps what each came to."""
+        guards: Sequence[str] = ()
         if allowance is None:
             attempts = Attempts(route.targets, self._providers)
         else:
             attempts = Attempts(allowance.targets, self._providers, allowance.retry)
+            guards = allowance.guards
         try:
             while True:
                 attempt = attempts.begin()
                 record.target = attempt.target
                 try:
-                    await self._attempt(call, request, record, visit, attempt)
+                    await self._attempt(call, request, record, visit, attempt, guards)
                     return
                 except UpstreamError as error:
                     if call.reply.started or not attempts.go_on(error):
@@ -165,7 +170,13 @@ class Completions:
             record.upstream_duration = call.reply.upstream_seconds = attempts.elapsed
 
     async def _attempt(
-        self, call: Call, request: ChatRequest, record: OpenRecord, visit: Visit, attempt: Try
+        self,
+        call: Call,
+        request: ChatRequest,
+        record: OpenRecord,
+        visit: Visit,
+        attempt: Try,
+        guards: Sequence[str],
     ) -> None:
         """Translate, send, and reply with what comes."""
         provider = attempt.provider
@@ -173,7 +184,9 @@ class Completions:
         decoder = StreamDecoder(request.view) if record.stream else None
         reply = call.reply
         reply.route_headers = attempt.headers(dropped)
+        check = self._guards.check(guards, record.guarded(attempt.target)) if guards else None
         response: UpstreamResponse | None = None
+        failure: GatewayError | None = None
         error_type: str | None = "cancelled"
         try:
             upstream = self.upstreams[provider.endpoint.scheme]
@@ -183,21 +196,25 @@ class Completions:
                 answer = parse_response(await read_all(response, MAX_ANSWER_BYTES))
                 record.answered(answer, len(body))
                 reply.upstream_seconds = attempt.elapsed
+                whole = answer.body if check is None else await check.answer(answer.body)
                 record.status = 200
-                await reply.json(200, answer.body)
+                await reply.json(200, whole)
                 record.succeeded()
             else:
-                held = await first_events(response, decoder)
+                screen = None if check is None else AnswerScreen(check)
+                held = await first_events(response, decoder, screen)
                 reply.upstream_seconds = record.first_chunk()
                 await reply.start_stream()
-                failure = await relay(response, decoder, reply, held, redact=attempt.redact)
+                failure = await relay(
+                    response, decoder, reply, held, redact=attempt.redact, screen=screen
+                )
                 record.streamed(failure, cut=decoder.error is None)
-            error_type = record.error_type
+            error_type = fault_of(failure)
             visit.end()
             if decoder is not None:
                 await drain(response, decoder)
         except GatewayError as error:
-            error_type = attempt.redact(error).error_type
+            error_type = fault_of(attempt.redact(error))
             raise
         except CallerLeft:
             raise

@@ -26,6 +26,7 @@ from .exceptions import (
     InternalError,
     OverloadedError,
 )
+from .guards import Guards
 from .identity import Naming, claimed, merge
 from .identity import identify as read_metadata
 from .lifespan import Lifespan, serve_lifespan
@@ -52,6 +53,7 @@ from .types import (
     Authenticate,
     Counters,
     Entities,
+    Guard,
     Identify,
     Receive,
     Scope,
@@ -72,10 +74,12 @@ class Gateway:
 
     `authenticate` says who may call; `api_keys` is short for `BearerKeys`. `identify` names on
     whose behalf; the default reads `metadata.waystone`. `sinks` get the usage records, and so does
-    the ledger at `usage["url"]`. `upstream` replaces the transport to providers: an `Upstream`, or
-    a transport of httpx. `path` is where the standalone server mounts it. `max_body_bytes` bounds
-    requests, `max_in_flight` how many run at once. `overflow` says whether a request waits or its
-    record is dropped when `queue_limit` records are waiting for the sinks.
+    the ledger at `usage["url"]`. `rulesets` say what callers may do, counted by `counters` or at
+    `state["url"]`, in money by `prices`; `guards` look at answers where a rule says so. `upstream`
+    replaces the transport to providers: an `Upstream`, or a transport of httpx. `path` is where the
+    standalone server mounts it. `max_body_bytes` bounds requests, `max_in_flight` how many run at
+    once. `overflow` says whether a request waits or its record is dropped when `queue_limit`
+    records are waiting for the sinks.
 
     Raises `ConfigurationError`. Constructing opens nothing: `lifespan` or `running` does, or the
     first request.
@@ -104,6 +108,9 @@ class Gateway:
         rulesets: Sequence[Ruleset | Mapping[str, Any]] = (),
         counters: Counters | None = None,
         prices: Mapping[str, object] | None = None,
+        guards: Mapping[str, Guard] | None = None,
+        guard_window: int = 500,
+        guard_deadline: float = 10.0,
     ) -> None:
         check_bounds(
             overflow,
@@ -119,8 +126,10 @@ class Gateway:
         self.outbox = Outbox(choose_sinks(sinks, usage), limit=queue_limit, overflow=overflow)
         self._authenticate = choose_authenticate(authenticate, api_keys, allow_anonymous)
         chosen_timeouts = choose_timeouts(timeouts)
+        chosen_guards = Guards(guards, window=guard_window, deadline=guard_deadline)
         self._allowances = choose_allowances(
             rulesets,
+            guards=chosen_guards.names,
             catalog=self.catalog,
             prices=self.prices,
             counters=counters,
@@ -141,6 +150,7 @@ class Gateway:
             providers=self.providers,
             timeouts=chosen_timeouts,
             prices=self.prices,
+            guards=chosen_guards,
             outbox=self.outbox,
             departures=self._departures,
             max_body_bytes=max_body_bytes,

@@ -163,6 +163,11 @@ class Try:
         return error
 
 
+def fault_of(error: GatewayError | None) -> str | None:
+    """What an attempt is recorded with: an error of the provider's; a guard's is not."""
+    return error.error_type if isinstance(error, UpstreamError) else None
+
+
 async def read_all(response: UpstreamResponse, limit: int) -> bytes:
     """The whole body of an answer, of at most `limit` bytes. Raises `UpstreamError`."""
     chunks: list[bytes] = []

@@ -6,7 +6,7 @@ would be right. It opens nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 import msgspec
@@ -67,6 +67,7 @@ def choose_entities(entities: Entities | None, state: Mapping[str, str] | None) 
 def choose_allowances(
     rulesets: Sequence[Ruleset | Mapping[str, Any]],
     *,
+    guards: Collection[str],
     catalog: Catalog,
     prices: Prices,
     counters: Counters | None,
@@ -85,6 +86,7 @@ def choose_allowances(
     program = compile_rules(
         read_rulesets(rulesets),
         resolve=lambda model: catalog.resolve(model, anyone),
+        guards=guards,
         price=price,
     )
     chosen = counters

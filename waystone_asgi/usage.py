@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct, defstruct
 
-from .exceptions import GatewayError
+from .exceptions import GatewayError, UpstreamError
 from .records import (
     BYTES_PER_TOKEN,
     Attempt,
@@ -26,6 +26,7 @@ from .records import (
     UsageRecord,
     UsageSource,
 )
+from .verdicts import GuardContext
 
 CLIENT_CLOSED_REQUEST = 499
 """The status that stands in a record when the caller left before there was one (nginx's)."""
@@ -107,7 +108,7 @@ class OpenRecord(Struct, kw_only=True, gc=False):
         else:
             self.failed(failure)
             self.status = 200
-            if cut and self.outcome == "error":
+            if cut and isinstance(failure, UpstreamError):
                 self.outcome = "upstream_cut"
 
     def answered(self, answer: Answered, request_bytes: int) -> None:
@@ -123,6 +124,20 @@ class OpenRecord(Struct, kw_only=True, gc=False):
                 input_tokens=max(1, request_bytes // BYTES_PER_TOKEN),
                 output_tokens=answer.estimated_output_tokens,
             )
+
+    def guarded(self, target: Target) -> GuardContext:
+        """The answer of a target, as the guards are told of it."""
+        return GuardContext(
+            request_id=self.request_id,
+            principal=self.principal,
+            identity=self.identity or Identity(),
+            operation=self.operation,
+            request_model=self.request_model or "",
+            provider=target.provider,
+            model=target.model,
+            stream=self.stream,
+            tags=self.tags,
+        )
 
     def close(self) -> UsageRecord:
         """The finished record."""
