@@ -159,6 +159,13 @@ async def test_leases_that_end_together(counters: Backend, names: Names) -> None
     assert [await held(counters, charge, later) for charge in charges] == [2, 40]
 
 
+async def test_a_lease_that_ends_is_noticed_by_all(counters: Backend, names: Names) -> None:
+    charge = names.charge(6, name="abandoned")
+    await take(counters, charge)
+    await take(counters, names.charge(1, name="another"), now=NOON + LEASE)
+    assert await held(counters, charge) == 0
+
+
 async def test_settled_late(counters: Backend, names: Names) -> None:
     charge = names.charge(6, 10)
     taken = await take(counters, charge)

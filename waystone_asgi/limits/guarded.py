@@ -10,8 +10,8 @@ answer did not come.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Sequence
+from itertools import count, islice
 
 import anyio
 import msgspec
@@ -62,7 +62,8 @@ class GuardedCounters:
         self._tolerated = failures
         self._failures = 0
         self._local = MemoryCounters()
-        self._owed: deque[tuple[Taken, Sequence[int]]] = deque()
+        self._owed: dict[int, tuple[Taken, Sequence[int]]] = {}
+        self._numbers = count()
         self._wanted = anyio.Event()
         self._tasks: TaskGroup | None = None
         self.away = False
@@ -164,7 +165,7 @@ class GuardedCounters:
 
     def _owe(self, taken: Taken, amounts: Sequence[int]) -> None:
         if len(self._owed) < self._limit:
-            self._owed.append((taken, amounts))
+            self._owed[next(self._numbers)] = (taken, amounts)
             self._wanted.set()
             return
         self.lost += 1
@@ -190,25 +191,21 @@ class GuardedCounters:
             logger.warning("The counters are back; %d settlements are owed.", len(self._owed))
         failed: list[Exception] = []
         while self._owed and not failed:
-            batch = [self._owed.popleft() for _ in range(min(_AT_ONCE, len(self._owed)))]
             async with anyio.create_task_group() as tasks:
-                for taken, amounts in batch:
-                    tasks.start_soon(self._hand_over, taken, amounts, failed)
+                for number in [*islice(self._owed, _AT_ONCE)]:
+                    tasks.start_soon(self._hand_over, number, failed)
         return not (failed or self.away)
 
-    async def _hand_over(
-        self, taken: Taken, amounts: Sequence[int], failed: list[Exception]
-    ) -> None:
-        delivered = False
+    async def _hand_over(self, number: int, failed: list[Exception]) -> None:
         try:
             with anyio.fail_after(self._patience):
-                await self._backend.settle(taken, amounts)
-            delivered = True
+                await self._backend.settle(*self._owed[number])
         except Exception as error:
             failed.append(error)
-        finally:
-            if not delivered:
-                self._owed.append((taken, amounts))
+            # Behind the others: what fails by itself must not hold them up.
+            self._owed[number] = self._owed.pop(number)
+        else:
+            del self._owed[number]
 
     async def _ask(self) -> Exception | None:
         """Ask the backend whether it is there; why it is not."""

@@ -37,11 +37,13 @@ _Value = str | bytes | int | float
 class RedisCounters:
     """Keeps counters in the Redis database at `url`: one server, not a cluster.
 
-    `aclose` is to be called by the task that called `open`.
+    After `timeout` seconds without an answer a call fails and the connection is made anew. `aclose`
+    is to be called by the task that called `open`.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, timeout: float = ANSWER_SECONDS) -> None:
         self._url = url
+        self._timeout = timeout
         self._pool()
         self._tasks: TaskGroup | None = None
         self._connection: BaseConnection | None = None
@@ -103,7 +105,7 @@ class RedisCounters:
                 self._url,
                 decode_components=True,
                 connect_timeout=CONNECT_SECONDS,
-                stream_timeout=ANSWER_SECONDS,
+                stream_timeout=self._timeout,
             )
         except Exception:
             # The error would quote the URL, and a password with it.
