@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from contextvars import Context
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import anyio
 
+from .loops import on_asyncio, spawn
 from .types import Receive, Send
 
 logger = logging.getLogger("waystone_asgi")
@@ -164,7 +164,9 @@ class Lifespan:
         """Begin to open in the background, unless that was done or the gateway has been closed."""
         if self.state == "idle":
             self._life = Life()
-            self._task = self._spawn(self._live_alone, self._life)
+            if on_asyncio():
+                self._life.loop = asyncio.get_running_loop()
+            self._task = spawn(self._live_alone, self._life)
 
     async def _live_alone(self, life: Life) -> None:
         try:
@@ -184,16 +186,6 @@ class Lifespan:
             while self.in_flight:
                 self._idle = anyio.Event()
                 await self._idle.wait()
-
-    def _spawn(self, function: Callable[[Life], Coroutine[Any, Any, None]], life: Life) -> object:
-        """Run beside the current task without a parent: what anyio has no word for."""
-        try:
-            life.loop = asyncio.get_running_loop()
-        except RuntimeError:
-            import trio
-
-            return trio.lowlevel.spawn_system_task(function, life)
-        return life.loop.create_task(function(life), context=Context())
 
 
 async def serve_lifespan(

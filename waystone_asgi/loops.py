@@ -1,9 +1,16 @@
-"""Which kind of event loop runs, and how to reach it from a thread: what anyio has no word for."""
+"""Which kind of event loop runs, and what anyio has no word for on each of them.
+
+That is to reach it from a thread, and to run beside the current task without a parent.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, TypeVarTuple
+
+Ts = TypeVarTuple("Ts")
 
 Wake = Callable[[Callable[[], object]], object]
 """Has a function called on an event loop, from any thread. Raises `RuntimeError` after its end."""
@@ -25,3 +32,16 @@ def waker() -> Wake:
     import trio
 
     return trio.lowlevel.current_trio_token().run_sync_soon
+
+
+def spawn(function: Callable[[*Ts], Coroutine[Any, Any, None]], *arguments: *Ts) -> object:
+    """Run the function in a task without a parent, which is returned to be kept from vanishing.
+
+    It ends with its event loop at the latest. It must raise nothing: there is nobody to take it.
+    """
+    if on_asyncio():
+        loop = asyncio.get_running_loop()
+        return loop.create_task(function(*arguments), context=Context())
+    import trio
+
+    return trio.lowlevel.spawn_system_task(function, *arguments)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from waystone_asgi.charges import Charge, Refused, Taken, Window
 from waystone_asgi.limits import MemoryCounters
-from waystone_asgi.limits.postgresql import PostgreSQLCounters
-from waystone_asgi.limits.redis import RedisCounters
-from waystone_asgi.limits.sqlite import SQLiteCounters
+from waystone_asgi.types import Counters
 
-Backend = MemoryCounters | PostgreSQLCounters | RedisCounters | SQLiteCounters
+if TYPE_CHECKING:
+    from waystone_asgi.limits.postgresql import PostgreSQLCounters
+    from waystone_asgi.limits.redis import RedisCounters
+    from waystone_asgi.limits.sqlite import SQLiteCounters
+
+    Openable = PostgreSQLCounters | RedisCounters | SQLiteCounters
 
 DAY = Window(per="day")
 NOON = 1_795_435_200.0  # 2026-11-23 12:00 UTC, a Monday
@@ -39,23 +43,30 @@ class Names:
         return Charge(counter, window, amount, amount if least is None else least, limit)
 
 
-def unguarded(url: str) -> Backend:
+def unguarded(url: str) -> Openable:
     """The counters for a URL as they are without their guard."""
+    # A process that makes a few calls imports what it needs.
     kind, _, rest = url.partition(":")
     if kind == "sqlite":
+        from waystone_asgi.limits.sqlite import SQLiteCounters
+
         return SQLiteCounters(rest[3:])
     if kind == "postgresql":
+        from waystone_asgi.limits.postgresql import PostgreSQLCounters
+
         return PostgreSQLCounters(url)
-    return RedisCounters(url) if kind == "redis" else MemoryCounters()
+    from waystone_asgi.limits.redis import RedisCounters
+
+    return RedisCounters(url)
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Backend]:
+async def opened(url: str) -> AsyncIterator[Counters]:
     """The same, opened."""
-    counters = unguarded(url)
-    if isinstance(counters, MemoryCounters):
-        yield counters
+    if url == "memory:":
+        yield MemoryCounters()
         return
+    counters = unguarded(url)
     await counters.open()
     try:
         yield counters
@@ -63,21 +74,21 @@ async def opened(url: str) -> AsyncIterator[Backend]:
         await counters.aclose()
 
 
-async def take(counters: Backend, *charges: Charge, now: float = NOON) -> Taken:
+async def take(counters: Counters, *charges: Charge, now: float = NOON) -> Taken:
     """Reserve what is sure to fit."""
     outcome = await counters.reserve(charges, now=now, lease=LEASE)
     assert isinstance(outcome, Taken), outcome
     return outcome
 
 
-async def refuse(counters: Backend, *charges: Charge, now: float = NOON) -> Refused:
+async def refuse(counters: Counters, *charges: Charge, now: float = NOON) -> Refused:
     """Try to reserve what is sure not to fit."""
     outcome = await counters.reserve(charges, now=now, lease=LEASE)
     assert isinstance(outcome, Refused), outcome
     return outcome
 
 
-async def held(counters: Backend, charge: Charge, now: float = NOON) -> int:
+async def held(counters: Counters, charge: Charge, now: float = NOON) -> int:
     """What the charge's counter holds, used and reserved."""
     taken = await take(counters, Charge(charge.counter, charge.window, 0, 0), now=now)
     await counters.settle(taken, [0])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.limits.backends import Backend, Names, opened
+from tests.limits.backends import Names, opened
+from waystone_asgi.types import Counters
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql", "redis"])
@@ -22,7 +23,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def counters(url: str) -> AsyncIterator[Backend]:
+async def counters(url: str) -> AsyncIterator[Counters]:
     """Counters without their guard."""
     async with opened(url) as backend:
         yield backend

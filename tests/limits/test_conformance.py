@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import anyio
 import pytest
 
-from tests.limits.backends import LEASE, NOON, Backend, Names, held, opened, refuse, take
+from tests.limits.backends import LEASE, NOON, Names, held, opened, refuse, take
 from waystone_asgi.charges import Charge, Refused, Taken, Window
+from waystone_asgi.types import Counters
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +25,7 @@ def at(text: str) -> float:
 
 
 async def test_what_was_used_takes_the_place_of_what_was_reserved(
-    counters: Backend, names: Names
+    counters: Counters, names: Names
 ) -> None:
     tokens = names.charge(500, 1000)
     taken = await take(counters, tokens)
@@ -59,7 +60,7 @@ TAKEN: dict[str, tuple[int, int, int | None, int, int | None]] = {
 }
 
 
-async def test_what_is_taken(counters: Backend, names: Names) -> None:
+async def test_what_is_taken(counters: Counters, names: Names) -> None:
     for case, (amount, least, limit, used, expected) in TAKEN.items():
         await counters.settle(await take(counters, names.charge(0, name=case)), [used])
         charge = names.charge(amount, limit, name=case, least=least)
@@ -72,7 +73,7 @@ async def test_what_is_taken(counters: Backend, names: Names) -> None:
             assert (taken.amounts, taken.used) == ((expected,), (used + expected,)), case
 
 
-async def test_all_charges_or_none(counters: Backend, names: Names) -> None:
+async def test_all_charges_or_none(counters: Counters, names: Names) -> None:
     charges = [names.charge(n + 1, 100, name=f"counter {n}") for n in range(20)]
     await take(counters, names.charge(100, name="counter 7"), names.charge(95, name="counter 11"))
     refused = await refuse(counters, *charges)
@@ -85,13 +86,13 @@ async def test_all_charges_or_none(counters: Backend, names: Names) -> None:
     assert [await held(counters, charge) for charge in charges[:8]] == [10] * 7 + [100]
 
 
-async def test_no_charges(counters: Backend) -> None:
+async def test_no_charges(counters: Counters) -> None:
     taken = await take(counters)
     assert (taken.charges, taken.amounts, taken.used, taken.buckets) == ((), (), (), ())
     await counters.settle(taken, [])
 
 
-async def test_a_counter_charged_twice(counters: Backend, names: Names) -> None:
+async def test_a_counter_charged_twice(counters: Counters, names: Names) -> None:
     two = [names.charge(6, 10), names.charge(6, 10, least=1)]
     taken = await take(counters, *two)
     assert (taken.amounts, taken.used) == ((6, 4), (6, 10))
@@ -101,7 +102,7 @@ async def test_a_counter_charged_twice(counters: Backend, names: Names) -> None:
     assert await held(counters, two[0]) == 3
 
 
-async def test_a_name_given_beforehand(counters: Backend, names: Names) -> None:
+async def test_a_name_given_beforehand(counters: Counters, names: Names) -> None:
     id = f"{names.prefix} \0 名前"
     charge = names.charge(5)
     taken = await counters.reserve([charge], now=NOON, lease=LEASE, id=id)
@@ -111,19 +112,19 @@ async def test_a_name_given_beforehand(counters: Backend, names: Names) -> None:
     assert await held(counters, charge) == 2
 
 
-async def test_names_of_reservations_differ(counters: Backend, names: Names) -> None:
+async def test_names_of_reservations_differ(counters: Counters, names: Names) -> None:
     ids = [(await take(counters, names.charge())).id for _ in range(5)]
     assert len(set(ids)) == 5
 
 
-async def test_given_back_by_its_name_alone(counters: Backend, names: Names) -> None:
+async def test_given_back_by_its_name_alone(counters: Counters, names: Names) -> None:
     charge = names.charge(5)
     taken = await take(counters, charge)
     await counters.settle(Taken(taken.id, (charge,), (0,), (0,), taken.buckets), [0])
     assert await held(counters, charge) == 0
 
 
-async def test_settled_twice(counters: Backend, names: Names) -> None:
+async def test_settled_twice(counters: Counters, names: Names) -> None:
     charge = names.charge(5)
     taken = await take(counters, charge)
     for amount in (3, 3, 0, 9):
@@ -131,12 +132,12 @@ async def test_settled_twice(counters: Backend, names: Names) -> None:
         assert await held(counters, charge) == 3
 
 
-async def test_settled_with_the_wrong_number_of_amounts(counters: Backend, names: Names) -> None:
+async def test_settled_with_the_wrong_number_of_amounts(counters: Counters, names: Names) -> None:
     with pytest.raises(ValueError, match=r"amounts|zip"):
         await counters.settle(await take(counters, names.charge()), [1, 2])
 
 
-async def test_a_lease_that_ends(counters: Backend, names: Names) -> None:
+async def test_a_lease_that_ends(counters: Counters, names: Names) -> None:
     charge = names.charge(6, 10)
     await take(counters, charge)
     await refuse(counters, charge, now=NOON + LEASE - 1)
@@ -146,7 +147,7 @@ async def test_a_lease_that_ends(counters: Backend, names: Names) -> None:
     assert await held(counters, charge, NOON + LEASE) == 6
 
 
-async def test_leases_that_end_together(counters: Backend, names: Names) -> None:
+async def test_leases_that_end_together(counters: Counters, names: Names) -> None:
     charges = [names.charge(1, 10), names.charge(10, 1000, name="tokens")]
     abandoned = [await take(counters, *charges) for _ in range(10)]
     kept = [await take(counters, names.charge(1, name=f"{n}"), now=NOON + 60) for n in range(3)]
@@ -159,14 +160,14 @@ async def test_leases_that_end_together(counters: Backend, names: Names) -> None
     assert [await held(counters, charge, later) for charge in charges] == [2, 40]
 
 
-async def test_a_lease_that_ends_is_noticed_by_all(counters: Backend, names: Names) -> None:
+async def test_a_lease_that_ends_is_noticed_by_all(counters: Counters, names: Names) -> None:
     charge = names.charge(6, name="abandoned")
     await take(counters, charge)
     await take(counters, names.charge(1, name="another"), now=NOON + LEASE)
     assert await held(counters, charge) == 0
 
 
-async def test_settled_late(counters: Backend, names: Names) -> None:
+async def test_settled_late(counters: Counters, names: Names) -> None:
     charge = names.charge(6, 10)
     taken = await take(counters, charge)
     assert await held(counters, charge, NOON + LEASE) == 0
@@ -175,14 +176,14 @@ async def test_settled_late(counters: Backend, names: Names) -> None:
         assert await held(counters, charge, NOON + LEASE) == 4
 
 
-async def test_settled_late_before_anybody_noticed(counters: Backend, names: Names) -> None:
+async def test_settled_late_before_anybody_noticed(counters: Counters, names: Names) -> None:
     charge = names.charge(6, 10)
     taken = await take(counters, charge)
     await counters.settle(taken, [4])
     assert await held(counters, charge, NOON + 2 * LEASE) == 4
 
 
-async def test_taken_elsewhere(counters: Backend, names: Names) -> None:
+async def test_taken_elsewhere(counters: Counters, names: Names) -> None:
     charge = names.charge(6, 10)
     await take(counters, charge)
     taken = Taken(f"{names.prefix}-elsewhere", (charge,), (6,), (6,), (int(NOON) - 43200,), True)
@@ -191,7 +192,7 @@ async def test_taken_elsewhere(counters: Backend, names: Names) -> None:
         assert await held(counters, charge) == 11
 
 
-async def test_slots(counters: Backend, names: Names) -> None:
+async def test_slots(counters: Counters, names: Names) -> None:
     slot = names.charge(1, 2, window=CONCURRENT)
     first, _ = await take(counters, slot), await take(counters, slot)
     for now in (NOON, NOON - 86400, NOON + 300):
@@ -221,14 +222,14 @@ COUNTS = (
 )
 
 
-async def test_windows(counters: Backend, names: Names) -> None:
+async def test_windows(counters: Counters, names: Names) -> None:
     for n, (window, used, now, counts) in enumerate(COUNTS):
         charge = names.charge(7, name=f"{n}", window=window)
         await counters.settle(await take(counters, charge, now=at(used)), [5])
         assert await held(counters, charge, at(now)) == (5 if counts else 0), (used, now)
 
 
-async def test_a_rolling_window_adds_up(counters: Backend, names: Names) -> None:
+async def test_a_rolling_window_adds_up(counters: Counters, names: Names) -> None:
     charge = names.charge(1, window=HOUR_PAST)
     for minute in range(90):
         now = NOON + 60 * minute
@@ -238,7 +239,7 @@ async def test_a_rolling_window_adds_up(counters: Backend, names: Names) -> None
     assert await held(counters, charge, NOON + 200 * 60) == 0
 
 
-async def test_it_settles_where_it_was_reserved(counters: Backend, names: Names) -> None:
+async def test_it_settles_where_it_was_reserved(counters: Counters, names: Names) -> None:
     charge = names.charge(5, 10, window=MINUTE)
     before = await take(counters, charge, now=NOON + 59)
     assert (await take(counters, charge, now=NOON + 61)).used == (5,)
@@ -248,7 +249,7 @@ async def test_it_settles_where_it_was_reserved(counters: Backend, names: Names)
 
 
 @pytest.mark.parametrize("jump", [-90_000_000, -4000, 4000, 90_000_000])
-async def test_a_clock_that_jumps_and_returns(counters: Backend, names: Names, jump: int) -> None:
+async def test_a_clock_that_jumps_and_returns(counters: Counters, names: Names, jump: int) -> None:
     for n, window in enumerate((MINUTE, DAY, MONTH, HOUR_PAST, MONTH_PAST)):
         charge = names.charge(2, name=f"{n}", window=window)
         first = await take(counters, charge)
@@ -261,7 +262,7 @@ async def test_a_clock_that_jumps_and_returns(counters: Backend, names: Names, j
         assert await held(counters, charge, NOON + jump) >= 1, window
 
 
-async def test_a_clock_that_leaps_again_and_again(counters: Backend, names: Names) -> None:
+async def test_a_clock_that_leaps_again_and_again(counters: Counters, names: Names) -> None:
     charge = names.charge(1, window=HOUR_PAST)
     for n in range(200):
         now = NOON + (n * 7919 % 613) * 3600
@@ -277,7 +278,7 @@ ODD = (
 )  # fmt: skip
 
 
-async def test_odd_names_are_kept_apart(counters: Backend, names: Names) -> None:
+async def test_odd_names_are_kept_apart(counters: Counters, names: Names) -> None:
     charges = [names.charge(n + 1, name=name) for n, name in enumerate(ODD)]
     await counters.settle(await take(counters, *charges), range(1, len(ODD) + 1))
     assert [await held(counters, charge) for charge in charges] == [*range(1, len(ODD) + 1)]
@@ -294,7 +295,7 @@ WAITS = (
 )
 
 
-async def test_when_to_come_back(counters: Backend, names: Names) -> None:
+async def test_when_to_come_back(counters: Counters, names: Names) -> None:
     for n, (window, limit, seconds) in enumerate(WAITS):
         for past in (540, 300, 0):
             charge = names.charge(5, name=f"{n}", window=window)
@@ -304,7 +305,7 @@ async def test_when_to_come_back(counters: Backend, names: Names) -> None:
         assert refused.retry_after == (pytest.approx(seconds),), (window, limit)
 
 
-async def test_many_callers_pass_no_limit(counters: Backend, names: Names) -> None:
+async def test_many_callers_pass_no_limit(counters: Counters, names: Names) -> None:
     slot = names.charge(1, 10, window=CONCURRENT)
     tokens = names.charge(7, 300, name="tokens", least=1)
     taken: list[Taken] = []
@@ -322,7 +323,7 @@ async def test_many_callers_pass_no_limit(counters: Backend, names: Names) -> No
 
 
 async def test_another_one_on_the_same_place_sees_it(
-    counters: Backend, names: Names, url: str
+    counters: Counters, names: Names, url: str
 ) -> None:
     if url == "memory:":
         pytest.skip("nothing is shared through memory")
@@ -337,7 +338,7 @@ async def test_another_one_on_the_same_place_sees_it(
         assert await held(others, charge) == 3
 
 
-async def test_one_who_leaves_disturbs_nobody(counters: Backend, names: Names) -> None:
+async def test_one_who_leaves_disturbs_nobody(counters: Counters, names: Names) -> None:
     charge = names.charge(1, 1000)
     done: list[Taken | Refused] = []
 

@@ -305,11 +305,29 @@ async def test_what_is_owed_is_bounded(
     backend: Shaky, names: Names, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with guard(backend, limit=5, pause=NEVER) as counters:
+        before = [await reserve(counters, names.charge(1)) for _ in range(10)]
         await make_away(counters, backend, names)
-        for _ in range(10):
-            await counters.settle(await reserve(counters, names.charge(1)), [1])
-        assert (counters.owed, counters.lost) == (5, 8)
+        for taken in before:
+            await counters.settle(taken, [2])
+        for _ in range(3):
+            for user in range(8):
+                charge = names.charge(1, name=f"user {user}")
+                await counters.settle(await reserve(counters, charge), [1])
+        # Three are reservations to give back, made before it was seen to be away.
+        assert (counters.owed, counters.lost) == (3 + 2 + 5, 8 + 9)
     assert caplog.text.count("usage is lost") == 1
+
+
+async def test_a_long_outage_is_owed_by_counter(backend: Shaky, names: Names) -> None:
+    charges = [names.charge(1, name=f"user {user}") for user in range(200)]
+    async with guard(backend, pause=NEVER) as counters:
+        await make_away(counters, backend, names)
+        owed = counters.owed
+        for n in range(1000):
+            await counters.settle(await reserve(counters, charges[n % 200]), [n % 3])
+        assert counters.owed == owed + 200
+    expected = [sum(n % 3 for n in range(user, 1000, 200)) for user in range(200)]
+    assert [await held(backend.inner, charge) for charge in charges] == expected
 
 
 async def test_at_the_end_what_is_owed_is_delivered(backend: Shaky, names: Names) -> None:

@@ -43,11 +43,11 @@ LIBRARIES = {
     "httpx": "upstream.httpx testing",
     "httptools": "upstream.parser",
     "genai_prices": "pricing.build",
-    # In upstream a transport of its own. In lifespan to start a task without a parent, which anyio
-    # has no word for; in departures because a cancel scope a request costs more than its routing.
+    # In upstream a transport of its own. In loops what anyio has no word for. In lifespan to see
+    # that a loop is closed. In departures as a cancel scope a request costs more than routing.
     "asyncio": "upstream.asyncio upstream.alarm upstream.answer upstream.connection upstream.pool"
     " lifespan departures loops",
-    "trio": "lifespan loops",
+    "trio": "loops",
     "coredis": "limits.redis",
     "psycopg": "limits.postgresql",
     "uvicorn": "cli.serve",

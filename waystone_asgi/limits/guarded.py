@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from itertools import count, islice
 
 import anyio
 import msgspec
-from anyio.abc import TaskGroup
 
 from ..charges import Charge, Refused, Taken
 from ..exceptions import CountersUnavailableError
 from ..types import Counters
+from .background import Background
 from .memory import MemoryCounters
 from .operations import NOTHING, new_id
+from .owed import Owed
 
 DEADLINE_SECONDS = 0.05
 """How long a request waits for the counters."""
@@ -31,7 +31,7 @@ CLOSE_SECONDS = 5.0
 FAILURES = 3
 OWED = 50_000
 
-_AT_ONCE = 64
+_AT_ONCE = 16
 
 logger = logging.getLogger("waystone_asgi")
 
@@ -40,8 +40,8 @@ class GuardedCounters:
     """Counters that answer within `deadline` seconds, whatever becomes of `backend`.
 
     After `failures` in a row it is `away`, and is asked every `pause` seconds whether it is back,
-    for which it has `patience` seconds. At most `limit` settlements are kept for it; what is more
-    is `lost`. `aclose` is to be called by the task that called `open`.
+    for which it has `patience` seconds. At most `limit` settlements are kept for it, and sums of
+    what this process took by itself; what is more is `lost`.
     """
 
     def __init__(
@@ -58,32 +58,32 @@ class GuardedCounters:
         self._deadline = deadline
         self._patience = patience
         self._pause = pause
-        self._limit = limit
         self._tolerated = failures
         self._failures = 0
         self._local = MemoryCounters()
-        self._owed: dict[int, tuple[Taken, Sequence[int]]] = {}
-        self._numbers = count()
+        self._owed = Owed(limit)
         self._wanted = anyio.Event()
-        self._tasks: TaskGroup | None = None
+        self._background = Background(self._run)
         self.away = False
-        self.lost = 0
 
     @property
     def owed(self) -> int:
-        """How many settlements wait to be delivered."""
+        """How much waits to be delivered."""
         return len(self._owed)
+
+    @property
+    def lost(self) -> int:
+        """How much found no room, or was not delivered in time before the end."""
+        return self._owed.lost
 
     async def open(self) -> None:
         """Open the backend. One that is away is waited for beside the requests."""
         if (open_backend := getattr(self._backend, "open", None)) is not None:
             await open_backend()
         self._wanted = anyio.Event()
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
         if (error := await self._ask()) is not None:
             self._leave(error)
-        self._tasks.start_soon(self._run)
+        self._background.start()
 
     async def reserve(
         self, charges: Sequence[Charge], *, now: float, lease: float, id: str | None = None
@@ -108,8 +108,7 @@ class GuardedCounters:
     async def settle(self, taken: Taken, amounts: Sequence[int]) -> None:
         """See `types.Counters`. Raises nothing: what cannot be settled now is settled later."""
         if taken.local:
-            await self._local.settle(msgspec.structs.replace(taken, local=False), amounts)
-            if any(amounts):
+            if self._local.count(msgspec.structs.replace(taken, local=False), amounts):
                 self._owe(taken, amounts)
         elif self.away:
             self._owe(taken, amounts)
@@ -125,19 +124,13 @@ class GuardedCounters:
 
     async def aclose(self) -> None:
         """Deliver what is owed, for some seconds, and close the backend."""
-        tasks, self._tasks = self._tasks, None
-        if tasks is not None:
-            tasks.cancel_scope.cancel()
-            await tasks.__aexit__(None, None, None)
+        await self._background.aclose()
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             await self._deliver()
-        if self._owed:
-            self.lost += len(self._owed)
-            logger.error("%d settlements were not delivered in time.", len(self._owed))
-            self._owed.clear()
+        if left := self._owed.abandon():
+            logger.error("%d settlements were not delivered in time.", left)
         if (close_backend := getattr(self._backend, "aclose", None)) is not None:
-            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-                await close_backend()
+            await close_backend()
 
     async def _reserve_here(
         self, charges: Sequence[Charge], now: float, lease: float
@@ -164,13 +157,14 @@ class GuardedCounters:
         logger.error("The counters are away, and this process counts by itself. %s", reason)
 
     def _owe(self, taken: Taken, amounts: Sequence[int]) -> None:
-        if len(self._owed) < self._limit:
-            self._owed[next(self._numbers)] = (taken, amounts)
-            self._wanted.set()
-            return
-        self.lost += 1
-        if self.lost == 1:
-            logger.error("More than %d settlements are owed: usage is lost.", self._limit)
+        lost = self._owed.lost
+        if taken.local:
+            self._owed.add(taken, amounts)
+        else:
+            self._owed.settle(taken, amounts)
+        self._wanted.set()
+        if self._owed.lost > lost == 0:
+            logger.error("Too many settlements are owed: usage is lost.")
 
     async def _run(self) -> None:
         """Beside the requests: wait for a backend that is away, and deliver what is owed."""
@@ -188,24 +182,23 @@ class GuardedCounters:
                 return False
             self.away = False
             self._failures = 0
-            logger.warning("The counters are back; %d settlements are owed.", len(self._owed))
+            logger.warning("The counters are back.")
         failed: list[Exception] = []
         while self._owed and not failed:
             async with anyio.create_task_group() as tasks:
-                for number in [*islice(self._owed, _AT_ONCE)]:
+                for number in self._owed.next(_AT_ONCE):
                     tasks.start_soon(self._hand_over, number, failed)
         return not (failed or self.away)
 
     async def _hand_over(self, number: int, failed: list[Exception]) -> None:
         try:
             with anyio.fail_after(self._patience):
-                await self._backend.settle(*self._owed[number])
+                await self._backend.settle(*self._owed.get(number))
         except Exception as error:
             failed.append(error)
-            # Behind the others: what fails by itself must not hold them up.
-            self._owed[number] = self._owed.pop(number)
+            self._owed.failed(number)
         else:
-            del self._owed[number]
+            self._owed.delivered(number)
 
     async def _ask(self) -> Exception | None:
         """Ask the backend whether it is there; why it is not."""

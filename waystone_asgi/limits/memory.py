@@ -83,6 +83,10 @@ class MemoryCounters:
 
     async def settle(self, taken: Taken, amounts: Sequence[int]) -> None:
         """See `types.Counters`. It waits for nothing."""
+        self.count(taken, amounts)
+
+    def count(self, taken: Taken, amounts: Sequence[int]) -> bool:
+        """Settle; whether it was the first time."""
         held = self._held.pop(taken.id, None)
         if held is not None:
             for counter, bucket, reserved, amount in zip(
@@ -100,6 +104,9 @@ class MemoryCounters:
                 if late is None:
                     late = self._create(group, charge.counter, moment)
                 late.add(bucket, amount, 0)
+        else:
+            return False
+        return True
 
     def _find(self, charge: Charge, now: float, moment: float) -> tuple[_Counter, int]:
         """The counter, as it stands now, and the bucket of now."""

@@ -14,13 +14,14 @@ from hashlib import sha1
 from typing import Any, cast
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskStatus
 from coredis import ConnectionPool
 from coredis.connection import BaseConnection
 from coredis.exceptions import ConnectionError, NoScriptError
 
 from ..charges import Charge, Refused, Taken
 from ..exceptions import ConfigurationError
+from .background import Background
 from .operations import GRACE_SECONDS, LATE_SECONDS, new_id
 from .scripts import RESERVE, SETTLE
 
@@ -37,25 +38,23 @@ _Value = str | bytes | int | float
 class RedisCounters:
     """Keeps counters in the Redis database at `url`: one server, not a cluster.
 
-    After `timeout` seconds without an answer a call fails and the connection is made anew. `aclose`
-    is to be called by the task that called `open`.
+    After `timeout` seconds without an answer a call fails and the connection is made anew.
     """
 
     def __init__(self, url: str, *, timeout: float = ANSWER_SECONDS) -> None:
         self._url = url
         self._timeout = timeout
         self._pool()
-        self._tasks: TaskGroup | None = None
+        self._background = Background(self._stay_connected)
+        self._tried = anyio.Event()
         self._connection: BaseConnection | None = None
         self._failure: Exception | None = None
 
     async def open(self) -> None:
         """Connect, or begin to try again and again."""
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        first = anyio.Event()
-        self._tasks.start_soon(self._stay_connected, first)
-        await first.wait()
+        self._tried = anyio.Event()
+        self._background.start()
+        await self._tried.wait()
 
     async def reserve(
         self, charges: Sequence[Charge], *, now: float, lease: float, id: str | None = None
@@ -93,10 +92,7 @@ class RedisCounters:
 
     async def aclose(self) -> None:
         """Disconnect."""
-        tasks, self._tasks = self._tasks, None
-        if tasks is not None:
-            tasks.cancel_scope.cancel()
-            await tasks.__aexit__(None, None, None)
+        await self._background.aclose()
 
     def _pool(self) -> ConnectionPool[Any]:
         """What the URL says, as the library reads it; no connection comes from it."""
@@ -111,17 +107,18 @@ class RedisCounters:
             # The error would quote the URL, and a password with it.
             raise ConfigurationError("The URL of the Redis database is not valid.") from None
 
-    async def _stay_connected(self, tried: anyio.Event) -> None:
+    async def _stay_connected(self) -> None:
         while True:
             try:
-                await self._connect(tried)
+                await self._connect()
             except Exception as error:
                 self._failure = error
-            self._connection = None
-            tried.set()
+            finally:
+                self._connection = None
+                self._tried.set()
             await anyio.sleep(_RETRY_SECONDS)
 
-    async def _connect(self, tried: anyio.Event) -> None:
+    async def _connect(self) -> None:
         """Return when the connection has come and gone."""
         pool = self._pool()
         # A connection that is made and cannot be opened would leave its queues unclosed.
@@ -132,7 +129,7 @@ class RedisCounters:
 
         def connected() -> None:
             self._connection = connection
-            tried.set()
+            self._tried.set()
 
         await connection.run(task_status=_Status(connected))
 
