@@ -81,9 +81,14 @@ class GuardedCounters:
         if (open_backend := getattr(self._backend, "open", None)) is not None:
             await open_backend()
         self._wanted = anyio.Event()
-        if (error := await self._ask()) is not None:
-            self._leave(error)
         self._background.start()
+        try:
+            error = await self._ask()
+        except BaseException:
+            await self.aclose()
+            raise
+        if error is not None:
+            self._leave(error)
 
     async def reserve(
         self, charges: Sequence[Charge], *, now: float, lease: float, id: str | None = None

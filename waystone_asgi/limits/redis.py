@@ -54,7 +54,11 @@ class RedisCounters:
         """Connect, or begin to try again and again."""
         self._tried = anyio.Event()
         self._background.start()
-        await self._tried.wait()
+        try:
+            await self._tried.wait()
+        except BaseException:
+            await self._background.aclose()
+            raise
 
     async def reserve(
         self, charges: Sequence[Charge], *, now: float, lease: float, id: str | None = None
