@@ -22,6 +22,7 @@ __all__ = (
     "Authenticate",
     "Counters",
     "Entities",
+    "EntityStore",
     "Guard",
     "HTTPConnection",
     "Identify",
@@ -79,6 +80,39 @@ class Entities(Protocol):
 
     async def metadata(self, kind: str, id: str) -> JSONObject | None:
         """The metadata of a `"user"` or `"group"` in effect, or None when it is unknown."""
+
+
+class EntityStore(Protocol):
+    """Where users, groups and links are kept for several processes; `CachedEntities` asks it.
+
+    A kind is `"user"` or `"group"`; no two pairs of kind and id are taken for each other. Raises
+    what its backend raises.
+    """
+
+    async def open(self) -> None:
+        """Create what is missing. Raises `ConfigurationError` for what trying again cannot mend;
+        after any other exception the calls that follow connect by themselves.
+        """
+
+    async def read(self, kind: str, id: str) -> Layers | None:
+        """The layers of a user or group, or None when it is unknown."""
+
+    async def merge(self, kind: str, id: str, source: Source, changes: JSONObject) -> Layers:
+        """Merge the changes into a layer in one step, and return all layers as they are then.
+
+        Merges of several processes at once all count. One that is unknown is created. Given keys
+        replace, None removes, the rest stays. Raises `RequestTooLargeError`, and then changes
+        nothing, for a layer of 64 KiB or more.
+        """
+
+    async def link(self, user: str, group: str) -> None:
+        """Keep that the user is part of the group."""
+
+    async def linked(self, user: str, group: str) -> bool:
+        """Whether the user was ever linked to the group."""
+
+    async def aclose(self) -> None:
+        """Disconnect. What was opened once may be opened again."""
 
 
 class Counters(Protocol):

@@ -48,8 +48,8 @@ LIBRARIES = {
     "asyncio": "upstream.asyncio upstream.alarm upstream.answer upstream.connection upstream.pool"
     " lifespan departures loops",
     "trio": "loops",
-    "coredis": "limits.redis",
-    "psycopg": "limits.postgresql",
+    "coredis": "entities.redis limits.redis",
+    "psycopg": "entities.postgresql limits.postgresql",
     "uvicorn": "cli.serve",
 }
 OPTIONAL = {"coredis", "genai_prices", "httptools", "psycopg", "trio", "uvicorn"}

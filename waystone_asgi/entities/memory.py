@@ -6,7 +6,7 @@ gateways.
 
 from __future__ import annotations
 
-from ..records import Entity
+from ..records import Entity, Source
 from ..types import JSONObject, Layers
 from .known import Known, Stored
 from .layers import NO_LAYERS, effective, merge, plain
@@ -51,3 +51,36 @@ class MemoryEntities:
         stored = self._known.of(kind).entries.get(entity.id)
         layers = NO_LAYERS if stored is None else stored.layers
         return merge(kind, layers, entity.source, plain(kind, entity.metadata))
+
+
+class MemoryStore:
+    """An `EntityStore` that forgets with the process, bounded as `MemoryEntities` is."""
+
+    def __init__(self, *, limit: int = 100_000, max_bytes: int = 64 * 1024 * 1024) -> None:
+        self._known = Known(limit=limit, max_bytes=max_bytes)
+
+    async def open(self) -> None:
+        """See `types.EntityStore`."""
+
+    async def read(self, kind: str, id: str) -> Layers | None:
+        """See `types.EntityStore`."""
+        stored = self._known.of(kind).entries.get(id)
+        return None if stored is None else stored.layers
+
+    async def merge(self, kind: str, id: str, source: Source, changes: JSONObject) -> Layers:
+        """See `types.EntityStore`."""
+        stored = self._known.of(kind).entries.get(id)
+        layers = merge(kind, NO_LAYERS if stored is None else stored.layers, source, changes)
+        self._known.of(kind).put(id, Stored(layers))
+        return layers
+
+    async def link(self, user: str, group: str) -> None:
+        """See `types.EntityStore`."""
+        self._known.links.put((user, group), None)
+
+    async def linked(self, user: str, group: str) -> bool:
+        """See `types.EntityStore`."""
+        return (user, group) in self._known.links.entries
+
+    async def aclose(self) -> None:
+        """See `types.EntityStore`."""
