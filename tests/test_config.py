@@ -183,8 +183,10 @@ def test_gateway_settings(file: Path, as_text: bool) -> None:
         "usage",
         "rulesets",
         "prices",
+        "state",
     }
     assert settings["usage"] == {"url": "jsonl:///usage.jsonl"}
+    assert settings["state"] == {"url": "memory:"}
 
 
 def test_a_gateway_without_a_ledger() -> None:
@@ -290,7 +292,8 @@ WRONG = [
     # usage and state
     (minimal(usage={"url": f"postgresql://a:{CANARY}@db"}), "usage.url: There is no ledger of"),
     (minimal(usage={"uri": "memory:"}), "usage.uri: unknown key; did you mean url?"),
-    (minimal(state={"url": f"redis://:{CANARY}@db"}), "state.url: this version keeps its state"),
+    (minimal(state={"url": f"mysql://a:{CANARY}@db"}), "state.url: There is no state of this kind"),
+    (minimal(state={"url": f"redis://:{CANARY}/@db"}), "state.url: The URL of the Redis server"),
     # env:
     (minimal(api_keys=["env:MISSING"]), "api_keys[0]: the environment variable MISSING is not"),
     (

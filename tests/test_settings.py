@@ -11,7 +11,7 @@ import pytest
 
 from waystone_asgi import BearerKeys, Gateway, MemorySink, Provider, Timeouts
 from waystone_asgi.authentication import APIKey, allow_anonymous
-from waystone_asgi.entities.memory import MemoryEntities
+from waystone_asgi.entities import CachedEntities, MemoryEntities
 from waystone_asgi.exceptions import ConfigurationError
 from waystone_asgi.settings import (
     check_bounds,
@@ -65,11 +65,13 @@ def test_entities() -> None:
     assert choose_entities(own, {"url": "anything"}) is own
     for state in (None, {}, {"url": "memory:"}, {"url": "memory"}):
         assert isinstance(choose_entities(None, state), MemoryEntities)
+    cached = choose_entities(None, {"url": "sqlite:///waystone.db"})
+    assert isinstance(cached, CachedEntities)
     refuses(
-        lambda: choose_entities(None, {"url": "redis://:canary@db"}),
+        lambda: choose_entities(None, {"url": "mysql://:canary@db"}),
         "state.url",
         "memory:",
-        "redis",
+        "redis:",
     )
 
 

@@ -23,6 +23,7 @@ from .pricing import Prices
 from .providers import PRESETS, Provider
 from .records import Principal, Timeouts
 from .rules import Program, Ruleset, compile_rules, read_rulesets
+from .settings import choose_entities
 from .sinks import open_sink
 from .tables import convert, join, read_table
 
@@ -39,7 +40,10 @@ _BASE_URL_VARIABLES = {"azure": "AZURE_OPENAI_ENDPOINT"}
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """What the file says, checked and complete. `usage_url` is None when it names no ledger."""
+    """What the file says, checked and complete.
+
+    `usage_url` is None when it names no ledger, `state_url` when what it keeps is in memory.
+    """
 
     providers: tuple[Provider, ...]
     api_keys: tuple[APIKey, ...] = ()
@@ -49,6 +53,7 @@ class Config(Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 33_554_432
     max_in_flight: int = 1000
     usage_url: str | None = None
+    state_url: str | None = None
     rulesets: tuple[Ruleset, ...] = ()
     prices: Mapping[str, object] = {}
 
@@ -144,8 +149,11 @@ def program_of(config: Config) -> Program:
 def settings_of(config: Config) -> dict[str, Any]:
     """The keyword arguments of `Gateway` for a configuration."""
     settings = asdict(config)
-    url = settings.pop("usage_url")
-    return settings | {"usage": {"url": url} if url else None}
+    usage, state = settings.pop("usage_url"), settings.pop("state_url")
+    return settings | {
+        "usage": {"url": usage} if usage else None,
+        "state": {"url": state} if state else None,
+    }
 
 
 def _read(source: Source) -> tuple[str, Mapping[str, object]]:
@@ -181,8 +189,6 @@ def _config(document: object) -> Config:
     file = read_table(document, _File, "")
     if not file.providers:
         raise ConfigurationError("providers: give at least one, such as [providers.openai].")
-    if read_table(file.state, _Place, "state").url not in {None, "memory", "memory:"}:
-        raise ConfigurationError("state.url: this version keeps its state in memory: only.")
     config = Config(
         providers=tuple(_provider(name, value) for name, value in file.providers.items()),
         api_keys=tuple(_api_key(value, f"api_keys[{i}]") for i, value in enumerate(file.api_keys)),
@@ -195,10 +201,12 @@ def _config(document: object) -> Config:
         max_body_bytes=file.max_body_bytes,
         max_in_flight=file.max_in_flight,
         usage_url=_usage_url(file.usage),
+        state_url=read_table(file.state, _Place, "state").url,
         rulesets=read_rulesets(file.rulesets),
         prices=file.prices,
     )
     program_of(config)
+    choose_entities(None, {"url": config.state_url or "memory:"})
     Prices(config.prices, types={provider.name: provider.type for provider in config.providers})
     if config.api_keys:
         BearerKeys(config.api_keys)

@@ -20,6 +20,7 @@ from .calls import Call, Table
 from .catalog import Catalog
 from .completions import Completions
 from .departures import Departures
+from .entities import kept
 from .exceptions import (
     CallerLeft,
     GatewayError,
@@ -200,7 +201,11 @@ class Gateway:
         self.prices.open()
         try:
             await self.outbox.open()
-            async with opened_counters(self._allowances), anyio.create_task_group() as tasks:
+            async with (
+                kept(self.entities),
+                opened_counters(self._allowances),
+                anyio.create_task_group() as tasks,
+            ):
                 tasks.start_soon(self.outbox.run)
                 tasks.start_soon(self._departures.run, tasks)
                 opened()

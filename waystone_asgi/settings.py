@@ -14,7 +14,7 @@ import msgspec
 from .allowances import Allowances
 from .authentication import APIKey, BearerKeys, allow_anonymous
 from .catalog import Catalog
-from .entities.memory import MemoryEntities
+from .entities import open_entities
 from .exceptions import ConfigurationError
 from .limits import MemoryCounters, open_counters
 from .loops import on_asyncio
@@ -31,8 +31,6 @@ from .upstream.local import LocalUpstream
 
 LEASE_MARGIN = 5.0
 """Seconds after the last moment of a request for which its reservation is kept."""
-
-NAMED: tuple[str, ...] = ("memory", "memory:")
 
 
 def choose_authenticate(
@@ -59,9 +57,10 @@ def choose_entities(entities: Entities | None, state: Mapping[str, str] | None) 
     """The store of users and groups: the host's own, or that of `state["url"]`."""
     if entities is not None:
         return entities
-    if (url := (state or {}).get("url", "memory:")) not in NAMED:
-        raise ConfigurationError(f"state.url: expected memory:, not {url.partition(':')[0]}.")
-    return MemoryEntities()
+    try:
+        return open_entities((state or {}).get("url", "memory:"))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"state.url: {error}") from error
 
 
 def choose_allowances(

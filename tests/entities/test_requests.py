@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from waystone_asgi import Entity, Gateway, Identity, MemorySink, Provider
 from waystone_asgi.authentication import APIKey, BearerKeys
+from waystone_asgi.entities import CachedEntities, open_store
+from waystone_asgi.exceptions import ConfigurationError
 from waystone_asgi.testing import FakeProvider, completion
 
 from ..asgi import KEY, chat, request
+from .conftest import KINDS, Name
 
 pytestmark = pytest.mark.anyio
 
@@ -107,3 +111,36 @@ async def test_the_user_alone_counts_for_the_user_alone() -> None:
         await chat(gateway, metadata=claim(user="ann", group="acme"))
         await chat(gateway, metadata=claim(user="ann"))
     assert [(r.user, r.group) for r in sink.records] == [("ann", "acme"), ("ann", None)]
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+async def test_what_a_gateway_has_stored_another_one_finds(url: str, name: Name) -> None:
+    body = {"user": {"id": name("ann"), "metadata": {"tier": "gold"}}, "group": name("acme")}
+    first, _ = make(state={"url": url})
+    async with first.running():
+        assert (await request(first, "/identify", body)).status == 200
+    second, _ = make(entities=CachedEntities(open_store(url), deadline=10))
+    async with second.running():
+        answer = await chat(second, metadata=claim(user=name("ann")))
+        assert answer.status == 200
+        assert await second.entities.metadata("user", name("ann")) == {"tier": "gold"}
+        assert await second.entities.metadata("group", name("acme")) == {}
+        assert await second.entities.metadata("group", name("ann")) is None
+
+
+async def test_a_gateway_whose_store_cannot_be_used_does_not_open(tmp_path: Path) -> None:
+    gateway, _ = make(state={"url": f"sqlite:///{tmp_path}/missing/waystone.db"})
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
+        async with gateway.running():
+            pass
+    for _ in range(2):
+        answer = await chat(gateway)
+        assert (answer.status, answer.error["type"]) == (503, "api_error")
+
+
+async def test_a_gateway_whose_store_is_away_answers() -> None:
+    gateway, sink = make(state={"url": "redis://127.0.0.1:1/0"})
+    async with gateway.running():
+        for _ in range(5):
+            assert (await chat(gateway, metadata=claim(user="ann", group="acme"))).status == 200
+    assert [(record.user, record.status) for record in sink.records] == [("ann", 200)] * 5
