@@ -171,6 +171,7 @@ def test_every_field_is_in_its_place() -> None:
         usage_source="estimated",
         time_to_first_chunk=2.5,
         upstream_duration=3.5,
+        retain_days=60,
     ).close()
     expected = UsageRecord(
         id=record.id,
@@ -204,6 +205,7 @@ def test_every_field_is_in_its_place() -> None:
         duration=record.duration,
         time_to_first_chunk=2.5,
         upstream_duration=3.5,
+        retain_days=60,
     )
     assert record == expected
     assert 7 <= record.duration < 8

@@ -117,7 +117,7 @@ class Completions:
         allowance: Allowance | None = None
         if self._allowances is not None:
             allowance = await self._allowances.apply(principal, identity, layers, route, request)
-            record.tags = allowance.tags
+            record.tags, record.retain_days = allowance.tags, allowance.retain_days
             allowance.check()
             call.reply.headers = allowance.headers
         try:

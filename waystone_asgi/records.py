@@ -168,7 +168,8 @@ class UsageRecord(Struct, frozen=True, kw_only=True, gc=False):
 
     `id` is a UUIDv7. `duration`, `time_to_first_chunk` and `upstream_duration` are seconds;
     `cost_usd` is None when the model has no price. `usage_source` says whether the tokens are the
-    provider's own count, an estimate from the bytes, or missing.
+    provider's own count, an estimate from the bytes, or missing. `retain_days` is how long it is to
+    be kept; None says nothing.
     """
 
     id: str
@@ -202,3 +203,4 @@ class UsageRecord(Struct, frozen=True, kw_only=True, gc=False):
     duration: float = 0.0
     time_to_first_chunk: float | None = None
     upstream_duration: float | None = None
+    retain_days: int | None = None

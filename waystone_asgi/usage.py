@@ -83,6 +83,7 @@ class OpenRecord(Struct, kw_only=True, gc=False):
     upstream_duration: float | None = None
     cost: int | None = None
     price_version: str | None = None
+    retain_days: int | None = None
 
     def failed(self, error: GatewayError) -> None:
         """The request ends with `error`."""
@@ -177,6 +178,7 @@ class OpenRecord(Struct, kw_only=True, gc=False):
             monotonic() - self.started,
             self.time_to_first_chunk,
             self.upstream_duration,
+            self.retain_days,
         )
         record.__class__ = UsageRecord
         closed: UsageRecord = record

@@ -55,6 +55,7 @@ def make_record() -> MakeRecord:
                 "duration": 0.75,
                 "time_to_first_chunk": 0.125,
                 "upstream_duration": 0.7,
+                "retain_days": 60,
             }
             | fields  # type: ignore[arg-type]
         )

@@ -25,6 +25,7 @@ import anyio.to_thread
 from ..exceptions import ConfigurationError
 from ..records import UsageRecord
 from ..sqlite import write_ahead
+from .retention import Retention
 from .rows import COLUMNS, insertion, portions, time_text, values
 from .totals import Dimension, Row, Total, add_up
 
@@ -48,8 +49,8 @@ class SQLiteSink:
     """Keeps a row a record in the SQLite file at `path`; a record whose id is there is left alone.
 
     `open` or the first `emit` creates the file, the table, and the columns that an older version of
-    the table does not have. Other processes may write to the same file; `busy_timeout` is how many
-    seconds a call waits for them.
+    the table does not have. Rows go some time after their `retain_days` have passed. Other
+    processes may write to the same file; `busy_timeout` is how many seconds a call waits for them.
     """
 
     def __init__(self, path: str | Path, *, busy_timeout: float = _BUSY_SECONDS) -> None:
@@ -57,6 +58,7 @@ class SQLiteSink:
         self.busy_timeout = busy_timeout
         self._connection: sqlite3.Connection | None = None
         self._limiter = anyio.CapacityLimiter(1)
+        self._retention = Retention()
 
     async def open(self) -> None:
         """Create what is missing; raises `ConfigurationError` when the file is not usable."""
@@ -81,6 +83,7 @@ class SQLiteSink:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = _connect(self.path, self.busy_timeout)
+        self._retention.step(self._connection)
         return self._connection
 
     def _write(self, records: Sequence[UsageRecord]) -> None:
