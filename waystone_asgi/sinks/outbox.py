@@ -61,7 +61,7 @@ class Outbox:
         self._emptied = anyio.Event()
         self._emitting = anyio.Lock()
         self._delivered = anyio.Event()
-        self._offered = 0
+        self._handed_over = 0
         self._unsettled = 0
         self.dropped = 0
         self.failed = 0
@@ -71,12 +71,12 @@ class Outbox:
 
     def offer(self, record: UsageRecord) -> bool:
         """Queue the record; false when there is no room and the caller must `wait`."""
-        if len(self._queue) >= self._limit:
-            return False
-        self._queue.append(record)
-        self._offered += 1
-        if len(self._queue) == 1:
+        queue = self._queue
+        if not queue:
             self._filled.set()
+        elif len(queue) >= self._limit:
+            return False
+        queue.append(record)
         return True
 
     async def wait(self, record: UsageRecord) -> None:
@@ -99,15 +99,11 @@ class Outbox:
     async def settled(self) -> None:
         """Return when every record offered so far is handed over, or after a bounded time."""
         with anyio.move_on_after(self._wait_seconds):
-            due = self._offered
-            while self._offered - self._pending < due:
+            due = self._handed_over + len(self._queue) + self._unsettled
+            while self._handed_over < due:
                 if self._delivered.is_set():
                     self._delivered = anyio.Event()
                 await self._delivered.wait()
-
-    @property
-    def _pending(self) -> int:
-        return len(self._queue) + self._unsettled
 
     async def run(self) -> None:
         """Hand batches over until cancelled."""
@@ -138,6 +134,7 @@ class Outbox:
                     await self._emit(*self._owed[0])
                     self._owed.popleft()
                     await anyio.lowlevel.checkpoint_if_cancelled()
+                self._handed_over += self._unsettled
                 self._unsettled = 0
                 self._delivered.set()
 

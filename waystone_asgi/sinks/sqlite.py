@@ -3,8 +3,8 @@
 One column a field of `UsageRecord`, in its order: times and money are text, so that times sort and
 sums are exact, lists are JSON. A batch is one transaction, written ahead and not synced: a killed
 process loses nothing that `emit` has returned for. It must not run on the event loop: every call
-into SQLite is made by one worker thread, which keeps the interpreter's lock for a portion of the
-batch at most, and waits a limited time for other processes.
+into SQLite is made by one worker thread, which lets go of the interpreter and of the core between
+portions of a batch, and waits a limited time for other processes.
 
 A row is written once and read seldom. The table is one tree, in the order of the ids and so of
 time, and has no index beside it: each would double the cost of a row.
@@ -12,8 +12,10 @@ time, and has no index beside it: each would double the cost of a row.
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -33,6 +35,11 @@ _BUSY_SECONDS = 5.0
 
 _PAGE_BYTES = 16384
 """Four times the usual: fewer writes, and a long record fits a page."""
+
+_LEISURE_SECONDS = 0.02
+"""How long a batch lets requests go first, where they share a core; others wait for its lock."""
+
+_give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -90,8 +97,11 @@ class SQLiteSink:
         connection = self._opened()
         try:
             with connection:
+                hurried_from = time.monotonic() + _LEISURE_SECONDS
                 for portion in portions(records):
                     connection.execute(insertion(len(portion)), values(portion))
+                    if time.monotonic() < hurried_from:
+                        _give_way()
         except (OverflowError, UnicodeError):
             _write_each(connection, records)
             raise
