@@ -173,7 +173,7 @@ class OpenRecord(Struct, kw_only=True, gc=False):
             usage.output_tokens,
             usage.reasoning_output_tokens,
             self.usage_source,
-            None if self.cost is None else Decimal(self.cost) * _NANO,
+            None if self.cost is None else self.cost * _NANO,
             self.price_version,
             monotonic() - self.started,
             self.time_to_first_chunk,
