@@ -186,7 +186,7 @@ def test_gateway_settings(file: Path, as_text: bool) -> None:
         "state",
     }
     assert settings["usage"] == {"url": "jsonl:///usage.jsonl"}
-    assert settings["state"] == {"url": "memory:"}
+    assert settings["state"] == {"url": "memory:", "deadline": 0.05}
 
 
 def test_a_gateway_without_a_ledger() -> None:
@@ -294,6 +294,8 @@ WRONG = [
     (minimal(usage={"uri": "memory:"}), "usage.uri: unknown key; did you mean url?"),
     (minimal(state={"url": f"mysql://a:{CANARY}@db"}), "state.url: There is no state of this kind"),
     (minimal(state={"url": f"redis://:{CANARY}/@db"}), "state.url: The URL of the Redis server"),
+    (minimal(state={"url": "redis://db", "deadline": 0}), "state.deadline: expected `float` > 0"),
+    (minimal(state={"dedline": 1}), "state.dedline: unknown key; did you mean deadline?"),
     # env:
     (minimal(api_keys=["env:MISSING"]), "api_keys[0]: the environment variable MISSING is not"),
     (

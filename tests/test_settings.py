@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import httpx
@@ -11,14 +12,17 @@ import pytest
 
 from waystone_asgi import BearerKeys, Gateway, MemorySink, Provider, Timeouts
 from waystone_asgi.authentication import APIKey, allow_anonymous
-from waystone_asgi.entities import CachedEntities, MemoryEntities
+from waystone_asgi.entities import CachedEntities, MemoryEntities, open_entities
 from waystone_asgi.exceptions import ConfigurationError
+from waystone_asgi.limits import GuardedCounters, MemoryCounters, open_counters
 from waystone_asgi.settings import (
+    State,
     check_bounds,
     choose_authenticate,
     choose_entities,
     choose_providers,
     choose_sinks,
+    choose_state,
     choose_timeouts,
     choose_upstream,
     local_upstream,
@@ -62,17 +66,53 @@ def test_ways_that_are_none() -> None:
 
 def test_entities() -> None:
     own = MemoryEntities()
-    assert choose_entities(own, {"url": "anything"}) is own
+    assert choose_entities(own, State(url="anything")) is own
     for state in (None, {}, {"url": "memory:"}, {"url": "memory"}):
-        assert isinstance(choose_entities(None, state), MemoryEntities)
-    cached = choose_entities(None, {"url": "sqlite:///waystone.db"})
+        assert isinstance(choose_entities(None, choose_state(state)), MemoryEntities)
+    cached = choose_entities(None, State(url="sqlite:///waystone.db"))
     assert isinstance(cached, CachedEntities)
     refuses(
-        lambda: choose_entities(None, {"url": "mysql://:canary@db"}),
+        lambda: choose_entities(None, State(url="mysql://:canary@db")),
         "state.url",
         "memory:",
         "redis:",
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("memory:", MemoryCounters),
+        ("memory", MemoryCounters),
+        ("sqlite:///waystone.db", GuardedCounters),
+        ("sqlite:////var/lib/waystone.db", GuardedCounters),
+        ("postgresql://u:p%40%2F@db:5433,other/name?sslmode=require", GuardedCounters),
+        ("postgres:///name", GuardedCounters),
+        ("redis://user:p%40%2F%23@db:6380/2", GuardedCounters),
+        ("rediss://:p@db/", GuardedCounters),
+    ],
+)
+def test_counters_and_entities_are_kept_at_the_same_urls(url: str, kind: type[object]) -> None:
+    state = choose_state({"url": url, "deadline": 2})
+    assert isinstance(state.opened(open_counters), kind)
+    assert isinstance(state.opened(open_entities), MemoryEntities | CachedEntities)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"uri": "memory:"}, "state.uri: unknown key; did you mean url?"),
+        ({"url": ""}, "state.url"),
+        ({"url": 1}, "state.url: expected `str`"),
+        ({"deadline": 0}, "state.deadline: expected `float` > 0"),
+        ({"deadline": 61}, "state.deadline: expected `float` <= 60"),
+        ({"deadline": "canary"}, "state.deadline: expected `float`"),
+        ({"url": "mysql://u:canary@db"}, "state.url: There is no state of this kind"),
+    ],
+)
+def test_state_that_is_refused(state: dict[str, object], said: str) -> None:
+    gateway = partial(Gateway, providers=[OPENAI], authenticate=allow_anonymous)
+    refuses(lambda: gateway(state=state), said)
 
 
 def test_sinks() -> None:

@@ -19,11 +19,12 @@ from msgspec.structs import asdict
 from .authentication import APIKey, BearerKeys
 from .catalog import Catalog
 from .exceptions import ConfigurationError
+from .limits import open_counters
 from .pricing import Prices
 from .providers import PRESETS, Provider
 from .records import Principal, Timeouts
 from .rules import Program, Ruleset, compile_rules, read_rulesets
-from .settings import choose_entities
+from .settings import State, choose_entities
 from .sinks import open_sink
 from .tables import convert, join, read_table
 
@@ -40,10 +41,7 @@ _BASE_URL_VARIABLES = {"azure": "AZURE_OPENAI_ENDPOINT"}
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """What the file says, checked and complete.
-
-    `usage_url` is None when it names no ledger, `state_url` when what it keeps is in memory.
-    """
+    """What the file says, checked and complete. `usage_url` is None when it names no ledger."""
 
     providers: tuple[Provider, ...]
     api_keys: tuple[APIKey, ...] = ()
@@ -53,7 +51,7 @@ class Config(Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 33_554_432
     max_in_flight: int = 1000
     usage_url: str | None = None
-    state_url: str | None = None
+    state: State = State()
     rulesets: tuple[Ruleset, ...] = ()
     prices: Mapping[str, object] = {}
 
@@ -149,11 +147,8 @@ def program_of(config: Config) -> Program:
 def settings_of(config: Config) -> dict[str, Any]:
     """The keyword arguments of `Gateway` for a configuration."""
     settings = asdict(config)
-    usage, state = settings.pop("usage_url"), settings.pop("state_url")
-    return settings | {
-        "usage": {"url": usage} if usage else None,
-        "state": {"url": state} if state else None,
-    }
+    url = settings.pop("usage_url")
+    return settings | {"usage": {"url": url} if url else None, "state": asdict(config.state)}
 
 
 def _read(source: Source) -> tuple[str, Mapping[str, object]]:
@@ -201,12 +196,13 @@ def _config(document: object) -> Config:
         max_body_bytes=file.max_body_bytes,
         max_in_flight=file.max_in_flight,
         usage_url=_usage_url(file.usage),
-        state_url=read_table(file.state, _Place, "state").url,
+        state=read_table(file.state, State, "state"),
         rulesets=read_rulesets(file.rulesets),
         prices=file.prices,
     )
     program_of(config)
-    choose_entities(None, {"url": config.state_url or "memory:"})
+    choose_entities(None, config.state)
+    config.state.opened(open_counters)
     Prices(config.prices, types={provider.name: provider.type for provider in config.providers})
     if config.api_keys:
         BearerKeys(config.api_keys)

@@ -44,6 +44,7 @@ from .settings import (
     choose_entities,
     choose_providers,
     choose_sinks,
+    choose_state,
     choose_timeouts,
     choose_upstream,
     local_upstream,
@@ -97,7 +98,7 @@ class Gateway:
         entities: Entities | None = None,
         sinks: Sequence[Sink] = (),
         usage: Mapping[str, str] | None = None,
-        state: Mapping[str, str] | None = None,
+        state: Mapping[str, object] | None = None,
         upstream: object = None,
         aliases: Mapping[str, str | Sequence[str]] | None = None,
         timeouts: Timeouts | Mapping[str, float] | None = None,
@@ -122,7 +123,8 @@ class Gateway:
         self.path = "/" + path.strip("/") if path.strip("/") else ""
         self.providers = choose_providers(providers)
         self.catalog = Catalog({p.name: p.models for p in self.providers.values()}, aliases)
-        self.entities = choose_entities(entities, state)
+        kept_at = choose_state(state)
+        self.entities = choose_entities(entities, kept_at)
         self.prices = Prices(prices, types={p.name: p.type for p in self.providers.values()})
         self.outbox = Outbox(choose_sinks(sinks, usage), limit=queue_limit, overflow=overflow)
         self._authenticate = choose_authenticate(authenticate, api_keys, allow_anonymous)
@@ -134,7 +136,7 @@ class Gateway:
             catalog=self.catalog,
             prices=self.prices,
             counters=counters,
-            state=state,
+            state=kept_at,
             lease=chosen_timeouts.total + LEASE_MARGIN,
         )
         self._max_body_bytes = max_body_bytes

@@ -7,9 +7,10 @@ would be right. It opens nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
+from msgspec import Meta, Struct
 
 from .allowances import Allowances
 from .authentication import APIKey, BearerKeys, allow_anonymous
@@ -25,12 +26,34 @@ from .records import Principal, Target, Timeouts, Usage
 from .rules import Ruleset, compile_rules, read_rulesets
 from .sinks import open_sink
 from .sinks.outbox import Overflow
+from .tables import read_table
 from .types import Authenticate, Counters, Entities, Sink, Upstream
 from .upstream.httpx import HTTPXUpstream
 from .upstream.local import LocalUpstream
 
 LEASE_MARGIN = 5.0
 """Seconds after the last moment of a request for which its reservation is kept."""
+
+_Opened = TypeVar("_Opened")
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """Where users, groups and counters are kept, and how many seconds a request waits for it."""
+
+    url: Annotated[str, Meta(min_length=1)] = "memory:"
+    deadline: Annotated[float, Meta(gt=0, le=60)] = 0.05
+
+    def opened(self, opens: Callable[..., _Opened]) -> _Opened:
+        """What `opens` makes of it; raises `ConfigurationError` with the key's path."""
+        try:
+            return opens(self.url, deadline=self.deadline)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"state.url: {error}") from error
+
+
+def choose_state(state: Mapping[str, object] | None) -> State:
+    """What the host says of it, or memory."""
+    return read_table(dict(state or {}), State, "state")
 
 
 def choose_authenticate(
@@ -53,14 +76,9 @@ def choose_authenticate(
     return chosen[0]
 
 
-def choose_entities(entities: Entities | None, state: Mapping[str, str] | None) -> Entities:
-    """The store of users and groups: the host's own, or that of `state["url"]`."""
-    if entities is not None:
-        return entities
-    try:
-        return open_entities((state or {}).get("url", "memory:"))
-    except ConfigurationError as error:
-        raise ConfigurationError(f"state.url: {error}") from error
+def choose_entities(entities: Entities | None, state: State) -> Entities:
+    """The store of users and groups: the host's own, or that of the state's URL."""
+    return state.opened(open_entities) if entities is None else entities
 
 
 def choose_allowances(
@@ -70,7 +88,7 @@ def choose_allowances(
     catalog: Catalog,
     prices: Prices,
     counters: Counters | None,
-    state: Mapping[str, str] | None,
+    state: State,
     lease: float,
 ) -> Allowances | None:
     """What applies the rulesets, or None where there are none."""
@@ -88,9 +106,7 @@ def choose_allowances(
         guards=guards,
         price=price,
     )
-    chosen = counters
-    if chosen is None:
-        chosen = open_counters((state or {}).get("url", "memory:"))
+    chosen = state.opened(open_counters) if counters is None else counters
     waits = not isinstance(chosen, MemoryCounters)
     return Allowances(program, chosen, lease=lease, waits=waits)
 

@@ -23,14 +23,16 @@ _FORMS = (
 )
 
 
-def open_entities(url: str) -> Entities:
+def open_entities(url: str, *, deadline: float = 0.05) -> Entities:
     """Users and groups at a URL: in memory, or in a store with a memory of it before.
+
+    A request waits for the store `deadline` seconds at most.
 
     Raises `ConfigurationError`, which does not show the URL: it may hold a password.
     """
     if url in ("memory", "memory:"):
         return MemoryEntities()
-    return CachedEntities(open_store(url))
+    return CachedEntities(open_store(url), deadline=deadline)
 
 
 def open_store(url: str) -> EntityStore:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..exceptions import ConfigurationError
 from ..types import Counters
-from .guarded import GuardedCounters
+from .guarded import DEADLINE_SECONDS, GuardedCounters
 from .memory import MemoryCounters
 
 __all__ = ("GuardedCounters", "MemoryCounters", "open_counters")
@@ -15,11 +15,12 @@ __all__ = ("GuardedCounters", "MemoryCounters", "open_counters")
 _FORMS = "memory:, sqlite:///relative.db, sqlite:////absolute.db, postgresql://... or redis://..."
 
 
-def open_counters(url: str) -> Counters:
+def open_counters(url: str, *, deadline: float = DEADLINE_SECONDS) -> Counters:
     """The counters for a URL: `memory:`, `sqlite:///waystone.db`, `postgresql://…`, `redis://…`.
 
-    All but those in memory are guarded. Raises `ConfigurationError`, which does not show the URL:
-    it may hold a password.
+    All but those in memory are guarded, and waited for `deadline` seconds at most.
+
+    Raises `ConfigurationError`, which does not show the URL: it may hold a password.
     """
     kind, _, rest = url.partition(":")
     if kind == "memory":
@@ -27,11 +28,11 @@ def open_counters(url: str) -> Counters:
     if kind == "sqlite" and rest.startswith("///") and rest != "///":
         from .sqlite import SQLiteCounters
 
-        return GuardedCounters(SQLiteCounters(rest[3:]))
+        return GuardedCounters(SQLiteCounters(rest[3:]), deadline=deadline)
     if kind in {"postgresql", "postgres"}:
-        return GuardedCounters(_postgresql(url))
+        return GuardedCounters(_postgresql(url), deadline=deadline)
     if kind in {"redis", "rediss"}:
-        return GuardedCounters(_redis(url))
+        return GuardedCounters(_redis(url), deadline=deadline)
     raise ConfigurationError(f"There are no counters at such a URL; it is {_FORMS}.")
 
 
