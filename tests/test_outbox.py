@@ -351,6 +351,19 @@ async def _let_go_on(outbox: Outbox, go_on: anyio.Event) -> None:
     go_on.set()
 
 
+async def test_settled_waits_for_each_batch_anew() -> None:
+    sink = Sink()
+    outbox = Outbox([sink])
+    await outbox.open()
+    for number in (1, 2):
+        assert outbox.offer(record(number))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outbox.settled)
+            await anyio.wait_all_tasks_blocked()
+            await outbox.flush()
+        assert ids(sink)[-1] == number
+
+
 async def test_settled_does_not_wait_for_ever() -> None:
     outbox = Outbox([Sink(anyio.sleep_forever)], wait_seconds=0.01)
     assert outbox.offer(record(1))

@@ -161,10 +161,12 @@ async def test_money_is_decimal_text(
     assert rows(path)[0]["cost_usd"] == text
 
 
-async def test_batches_of_every_size(path: Path, make_record: MakeRecord) -> None:
+@pytest.mark.parametrize("leisure", [-1.0, 60.0])
+async def test_batches_of_every_size(path: Path, make_record: MakeRecord, leisure: float) -> None:
     sink = SQLiteSink(path)
+    sink._leisure_seconds = leisure
     expected: list[object] = []
-    for size in (0, 1, 2, 3, 15, 16, 17, 31, 33, 100):
+    for size in (0, 1, 2, 3, 15, 16, 17, 31, 33, 127, 128, 129, 300):
         batch = [make_record(len(expected) + number) for number in range(size)]
         expected += [record.id for record in batch]
         await sink.emit(batch)
@@ -244,6 +246,20 @@ async def test_a_record_that_cannot_be_kept_takes_no_other_with_it(
         await sink.emit([make_record(1), make_record(2, **fields), make_record(3)])
     await sink.aclose()
     assert ids(path) == [make_record(1).id, make_record(3).id]
+
+
+@pytest.mark.parametrize("leisure", [-1.0, 60.0])
+async def test_nor_any_record_of_a_long_batch(
+    path: Path, make_record: MakeRecord, leisure: float
+) -> None:
+    unkept = {0, 17, 127, 128, 299}
+    batch = [make_record(n, input_tokens=2**63 if n in unkept else n) for n in range(300)]
+    sink = SQLiteSink(path)
+    sink._leisure_seconds = leisure
+    with pytest.raises(OverflowError):
+        await sink.emit(batch)
+    await sink.aclose()
+    assert [row["input_tokens"] for row in rows(path)] == sorted(set(range(300)) - unkept)
 
 
 @pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])

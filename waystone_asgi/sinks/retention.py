@@ -58,6 +58,7 @@ class Retention:
         last = _LAST if bound is None else bound[0]
         expired = connection.execute(_EXPIRED, (self._after, last, self._now())).fetchall()
         if expired:
+            connection.execute("BEGIN IMMEDIATE")
             with connection:
                 connection.executemany(_DELETE, expired)
         self._after = last

@@ -1,10 +1,10 @@
 """Finished records come in; rows of the table `usage_records` in a SQLite file come out.
 
 One column a field of `UsageRecord`, in its order: times and money are text, so that times sort and
-sums are exact, lists are JSON. A batch is one transaction, written ahead and not synced: a killed
-process loses nothing that `emit` has returned for. It must not run on the event loop: every call
-into SQLite is made by one worker thread, which lets go of the interpreter and of the core between
-portions of a batch, and waits a limited time for other processes.
+sums are exact, lists are JSON. A batch is a transaction, or some, written ahead and not synced: a
+killed process loses nothing that `emit` has returned for. It must not run on the event loop: every
+call into SQLite is made by one worker thread, which lets go of the interpreter and of the core
+between portions of a batch, and waits a limited time for other processes.
 
 A row is written once and read seldom. The table is one tree, in the order of the ids and so of
 time, and has no index beside it: each would double the cost of a row.
@@ -26,7 +26,7 @@ import anyio.to_thread
 
 from ..exceptions import ConfigurationError
 from ..records import UsageRecord
-from ..sqlite import write_ahead
+from ..sqlite import begin, write_ahead
 from .retention import Retention
 from .rows import COLUMNS, insertion, portions, time_text, values
 from .totals import Dimension, Row, Total, add_up
@@ -37,7 +37,10 @@ _PAGE_BYTES = 16384
 """Four times the usual: fewer writes, and a long record fits a page."""
 
 _LEISURE_SECONDS = 0.02
-"""How long a batch lets requests go first, where they share a core; others wait for its lock."""
+"""How long the writing of a batch lets requests go first, where they share a core with it."""
+
+_TRANSACTION = 128
+"""How many rows keep other writers waiting meanwhile: in the same file may be what counts usage."""
 
 _give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: time.sleep(0))
 
@@ -65,6 +68,7 @@ class SQLiteSink:
         self.busy_timeout = busy_timeout
         self._connection: sqlite3.Connection | None = None
         self._limiter = anyio.CapacityLimiter(1)
+        self._leisure_seconds = _LEISURE_SECONDS
         self._retention = Retention()
 
     async def open(self) -> None:
@@ -77,7 +81,7 @@ class SQLiteSink:
             ) from error
 
     async def emit(self, records: Sequence[UsageRecord]) -> None:
-        """Insert the batch in one transaction; raises `sqlite3.Error`.
+        """Insert the batch and commit it; raises `sqlite3.Error`.
 
         A record that SQLite cannot hold (an integer past 64 bits) raises after the others are in.
         """
@@ -95,16 +99,24 @@ class SQLiteSink:
 
     def _write(self, records: Sequence[UsageRecord]) -> None:
         connection = self._opened()
-        try:
-            with connection:
-                hurried_from = time.monotonic() + _LEISURE_SECONDS
-                for portion in portions(records):
-                    connection.execute(insertion(len(portion)), values(portion))
-                    if time.monotonic() < hurried_from:
-                        _give_way()
-        except (OverflowError, UnicodeError):
-            _write_each(connection, records)
-            raise
+        hurried_from = time.monotonic() + self._leisure_seconds
+        failure: Exception | None = None
+        done = 0
+        while done < len(records):
+            leisurely = time.monotonic() < hurried_from
+            some = records[done : done + _TRANSACTION] if leisurely else records[done:]
+            done += len(some)
+            try:
+                begin(connection, self.busy_timeout)
+                with connection:
+                    _insert(connection, some, _give_way if leisurely else None)
+            except (OverflowError, UnicodeError) as error:
+                failure = error
+                begin(connection, self.busy_timeout)
+                with connection:
+                    _insert_each(connection, some)
+        if failure is not None:
+            raise failure
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -154,14 +166,12 @@ def _priced(row: tuple[str | None, int, int, int, int, str | None]) -> Row:
 
 
 def _connect(path: Path, timeout: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=timeout, isolation_level="IMMEDIATE", check_same_thread=False
-    )
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file only
         write_ahead(connection, timeout)
+        begin(connection, timeout)
         with connection:
-            connection.execute("BEGIN IMMEDIATE")
             _create(connection)
     except BaseException:
         connection.close()
@@ -182,8 +192,18 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(f"DROP INDEX IF EXISTS usage_records_{name}")
 
 
-def _write_each(connection: sqlite3.Connection, records: Sequence[UsageRecord]) -> None:
-    with connection:
-        for record in records:
-            with suppress(OverflowError, UnicodeError):
-                connection.execute(insertion(1), values([record]))
+def _insert(
+    connection: sqlite3.Connection,
+    records: Sequence[UsageRecord],
+    between: Callable[[], None] | None = None,
+) -> None:
+    for portion in portions(records):
+        connection.execute(insertion(len(portion)), values(portion))
+        if between is not None:
+            between()
+
+
+def _insert_each(connection: sqlite3.Connection, records: Sequence[UsageRecord]) -> None:
+    for record in records:
+        with suppress(OverflowError, UnicodeError):
+            _insert(connection, [record])
