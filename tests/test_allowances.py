@@ -41,6 +41,7 @@ def make(
     """A gateway with two providers, priced, and one ruleset."""
     sink = MemorySink()
     defaults: dict[str, Any] = {
+        "retry": {"attempts": 1},
         "providers": [
             Provider.openai(
                 api_key="sk-one", base_url="http://one.test/v1", models=["big", "tiny"]

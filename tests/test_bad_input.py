@@ -63,6 +63,7 @@ def make() -> tuple[Gateway, MemorySink]:
     sink = MemorySink()
     base_url = "http://provider.test/v1"
     gateway = Gateway(
+        retry={"attempts": 1},
         providers=[
             Provider.openai(api_key="sk", base_url=base_url, models=["gpt-test", "both"]),
             Provider.groq(api_key="gsk", base_url=base_url, models=["both"]),

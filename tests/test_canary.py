@@ -79,6 +79,7 @@ def watched(
 def make(upstream: object, **settings: Any) -> Gateway:
     keys = {"authenticate": BearerKeys([CALLER_KEY])}
     return Gateway(
+        retry={"attempts": 1},
         **{
             "providers": [
                 Provider.openai(
@@ -90,7 +91,7 @@ def make(upstream: object, **settings: Any) -> Gateway:
             "upstream": upstream,
             **(keys if settings.keys().isdisjoint(("authenticate", "api_keys")) else {}),
             **settings,
-        }
+        },
     )
 
 

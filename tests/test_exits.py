@@ -112,6 +112,7 @@ class Stage:
         self.caller = Answer()
         self.fake = SteppingAnswer(answer, steps)
         self.gateway = Gateway(
+            retry={"attempts": 1},
             **{
                 "providers": [Provider.openai(api_key="sk", base_url="http://provider.test/v1")],
                 "upstream": FakeProvider(lambda: steps.take("provider"), self.fake),
@@ -120,7 +121,7 @@ class Stage:
                 "entities": Entities(steps),
                 "sinks": [self.sink],
             }
-            | settings
+            | settings,
         )
         self._pieces: list[bytes] = []
 
@@ -537,6 +538,7 @@ async def test_a_caller_who_leaves_after_the_end_cancels_nothing() -> None:
 def plain(provider: FakeProvider, **settings: Any) -> tuple[Gateway, MemorySink]:
     sink = MemorySink()
     defaults: dict[str, Any] = {
+        "retry": {"attempts": 1},
         "providers": [Provider.openai(api_key="sk", base_url="http://provider.test/v1")],
         "upstream": provider,
         "allow_anonymous": True,

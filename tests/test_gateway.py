@@ -12,7 +12,7 @@ import pytest
 
 from waystone_asgi import APIKey, BearerKeys, Gateway, MemorySink, Provider, UsageRecord
 from waystone_asgi.entities.memory import MemoryEntities
-from waystone_asgi.exceptions import UpstreamError
+from waystone_asgi.exceptions import ConfigurationError, UpstreamError
 from waystone_asgi.records import Entity
 from waystone_asgi.testing import FakeAnswer, FakeProvider, chunks, completion
 from waystone_asgi.types import Layers, Message
@@ -26,6 +26,7 @@ def make(provider: FakeProvider, **settings: Any) -> tuple[Gateway, MemorySink]:
     """A gateway with one provider, one key and one sink, unless the settings say otherwise."""
     sink = MemorySink()
     defaults: dict[str, Any] = {
+        "retry": {"attempts": 1},
         "providers": [
             Provider.openai(
                 api_key="sk-canary", base_url="http://provider.test/v1", models=["gpt-test", "*"]
@@ -487,3 +488,21 @@ async def test_after_the_first_event_there_is_no_other_target() -> None:
     assert len(provider.requests) == 1
     assert b'"error"' in reply.body
     assert sink.records[0].outcome == "upstream_cut"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_target_is_tried_twice_unless_said_otherwise(stream: bool) -> None:
+    answer = chunks("Hi") if stream else completion("Hi")
+    gateway, sink = make(FakeProvider(UpstreamError("gone"), answer), retry=None)
+    async with gateway.running():
+        reply = await chat(gateway, stream=stream)
+    assert (reply.status, reply.headers["x-waystone-attempts"]) == (200, "2")
+    [record] = sink.records
+    assert [attempt.error_type for attempt in record.attempts] == ["upstream_error", None]
+
+
+async def test_a_retry_that_makes_no_sense() -> None:
+    with pytest.raises(ConfigurationError, match="retry"):
+        make(FakeProvider(), retry={"tries": 2})
+    with pytest.raises(ConfigurationError, match="attempts"):
+        make(FakeProvider(), retry={"attempts": 0})

@@ -27,7 +27,7 @@ ERROR = b'{"error":{"message":"No.","type":"t","param":"p","code":"c","more":1}}
 
 def attempt(key: str | None = KEY, model: str = "gpt-test") -> Try:
     provider = Provider.vllm(name="openai", api_key=key, base_url="http://provider.test/v1")
-    return Try(Target(provider="openai", model=model), provider)
+    return Try(Target(provider="openai", model=model), provider, Timeouts(idle=7.0))
 
 
 def ended(tried: Try, error_type: str | None = None) -> Attempt:
@@ -40,7 +40,7 @@ async def send(answer: FakeAnswer | UpstreamError) -> tuple[Try, FakeProvider, o
     """What an attempt comes to: the answer, or the error it raised."""
     tried, provider = attempt(), FakeProvider(answer)
     try:
-        return tried, provider, await tried.send(provider, b"body", Timeouts(idle=7.0))
+        return tried, provider, await tried.send(provider, b"body")
     except GatewayError as error:
         return tried, provider, error
 

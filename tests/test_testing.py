@@ -94,6 +94,7 @@ async def test_requests_that_run_at_once_do_not_share_their_place() -> None:
     provider = FakeProvider(FakeAnswer([text[:9], wait, text[9:]]))
     sink = MemorySink()
     gateway = Gateway(
+        retry={"attempts": 1},
         providers=[Provider.openai(api_key="sk-test")],
         upstream=provider,
         authenticate=BearerKeys(["wk_test"]),

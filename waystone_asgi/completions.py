@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from time import time
 
+import anyio
+
 from .allowances import Allowance, Allowances
 from .authentication import check_endpoint, prove
 from .calls import Call
@@ -19,11 +21,10 @@ from .guards import AnswerScreen, Guards
 from .identity import FIELD, Naming, merge
 from .pricing import Prices
 from .providers.openai import StreamDecoder, build_request, parse_response
-from .providers.provider import Provider
-from .records import Principal, Route, Timeouts
+from .records import Principal, Route
 from .relay import drain, first_events, relay
 from .requests import read_body
-from .routing import MAX_ANSWER_BYTES, Attempts, Try, fault_of, passed_on, read_all
+from .routing import MAX_ANSWER_BYTES, Routing, Try, fault_of, passed_on, read_all
 from .sinks.outbox import Outbox
 from .types import Authenticate, Entities, HTTPConnection, Upstream, UpstreamResponse
 from .usage import OpenRecord
@@ -41,8 +42,7 @@ class Completions:
         entities: Entities,
         catalog: Catalog,
         allowances: Allowances | None,
-        providers: Mapping[str, Provider],
-        timeouts: Timeouts,
+        routing: Routing,
         prices: Prices,
         guards: Guards,
         outbox: Outbox,
@@ -55,8 +55,7 @@ class Completions:
         self._entities = entities
         self._catalog = catalog
         self._allowances = allowances
-        self._providers = providers
-        self._timeouts = timeouts
+        self._routing = routing
         self._prices = prices
         self._guards = guards
         self._outbox = outbox
@@ -151,9 +150,9 @@ class Completions:
         """Try one target after the other until one answers; the record keeps what each came to."""
         guards: Sequence[str] = ()
         if allowance is None:
-            attempts = Attempts(route.targets, self._providers)
+            attempts = self._routing.attempts(route.targets)
         else:
-            attempts = Attempts(allowance.targets, self._providers, allowance.retry)
+            attempts = self._routing.attempts(allowance.targets, allowance.retry)
             guards = allowance.guards
         try:
             while True:
@@ -161,10 +160,17 @@ class Completions:
                 record.target = attempt.target
                 try:
                     await self._attempt(call, request, record, visit, attempt, guards)
+                    attempts.succeeded()
                     return
                 except UpstreamError as error:
-                    if call.reply.started or not attempts.go_on(error):
+                    wait = attempts.failed(error)
+                    if call.reply.started or wait is None:
                         raise
+                except BaseException:
+                    attempts.abandoned()
+                    raise
+                if wait:
+                    await anyio.sleep(wait)
         finally:
             record.attempts = attempts.made
             record.upstream_duration = call.reply.upstream_seconds = attempts.elapsed
@@ -190,7 +196,7 @@ class Completions:
         error_type: str | None = "cancelled"
         try:
             upstream = self.upstreams[provider.endpoint.scheme]
-            response = await attempt.send(upstream, body, self._timeouts)
+            response = await attempt.send(upstream, body)
             reply.route_headers += passed_on(response, reply.headers)
             if decoder is None:
                 answer = parse_response(await read_all(response, MAX_ANSWER_BYTES))

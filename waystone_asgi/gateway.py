@@ -35,7 +35,8 @@ from .pricing import Prices
 from .providers.provider import Provider
 from .records import Timeouts
 from .requests import read_body
-from .rules import Ruleset
+from .routing import Routing
+from .rules import Retry, Ruleset
 from .settings import (
     LEASE_MARGIN,
     check_bounds,
@@ -43,6 +44,7 @@ from .settings import (
     choose_authenticate,
     choose_entities,
     choose_providers,
+    choose_retry,
     choose_sinks,
     choose_state,
     choose_timeouts,
@@ -77,7 +79,8 @@ class Gateway:
     `authenticate` says who may call; `api_keys` is short for `BearerKeys`. `identify` names on
     whose behalf; the default reads `metadata.waystone`. `sinks` get the usage records, and so does
     the ledger at `usage["url"]`. `rulesets` say what callers may do, counted by `counters` or at
-    `state["url"]`, in money by `prices`; `guards` look at answers where a rule says so. `upstream`
+    `state["url"]`, in money by `prices`; `retry` is for requests that no rule has another for;
+    `guards` look at answers where a rule says so. `upstream`
     replaces the transport to providers: an `Upstream`, or a transport of httpx. `path` is where the
     standalone server mounts it. `max_body_bytes` bounds requests, `max_in_flight` how many run at
     once. `overflow` says whether a request waits or its record is dropped when `queue_limit`
@@ -110,6 +113,7 @@ class Gateway:
         rulesets: Sequence[Ruleset | Mapping[str, Any]] = (),
         counters: Counters | None = None,
         prices: Mapping[str, object] | None = None,
+        retry: Retry | Mapping[str, Any] | None = None,
         guards: Mapping[str, Guard] | None = None,
         guard_window: int = 500,
         guard_deadline: float = 10.0,
@@ -150,8 +154,7 @@ class Gateway:
             entities=self.entities,
             catalog=self.catalog,
             allowances=self._allowances,
-            providers=self.providers,
-            timeouts=chosen_timeouts,
+            routing=Routing(self.providers, chosen_timeouts, choose_retry(retry)),
             prices=self.prices,
             guards=chosen_guards,
             outbox=self.outbox,

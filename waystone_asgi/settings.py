@@ -23,7 +23,7 @@ from .pricing import Prices
 from .providers.echo import answer
 from .providers.provider import Provider
 from .records import Principal, Target, Timeouts, Usage
-from .rules import Ruleset, compile_rules, read_rulesets
+from .rules import Retry, Ruleset, compile_rules, read_rulesets
 from .sinks import open_sink
 from .sinks.outbox import Overflow
 from .tables import read_table
@@ -109,6 +109,16 @@ def choose_allowances(
     chosen = state.opened(open_counters) if counters is None else counters
     waits = not isinstance(chosen, MemoryCounters)
     return Allowances(program, chosen, lease=lease, waits=waits)
+
+
+def choose_retry(retry: Retry | Mapping[str, Any] | None) -> Retry:
+    """The policy of requests that no rule has another for: two attempts at each target."""
+    if retry is None:
+        return Retry(attempts=2)
+    try:
+        return retry if isinstance(retry, Retry) else Retry(**retry)
+    except TypeError:
+        raise ConfigurationError("retry: expected attempts, and perhaps on.") from None
 
 
 def choose_sinks(sinks: Sequence[Sink], usage: Mapping[str, str] | None) -> tuple[Sink, ...]:

@@ -26,6 +26,7 @@ PINNED = BearerKeys([APIKey(key=KEY, user="ann", group="acme")])
 def make(**settings: Any) -> tuple[Gateway, MemorySink]:
     sink = MemorySink()
     defaults: dict[str, Any] = {
+        "retry": {"attempts": 1},
         "providers": [Provider.openai(api_key="sk", base_url="http://provider.test/v1")],
         "upstream": FakeProvider(completion("Hi")),
         "authenticate": BearerKeys([KEY]),

@@ -46,6 +46,7 @@ class Replay:
         self._upstream = transport()
         self._player = player
         self._gateway = Gateway(
+            retry={"attempts": 1},
             providers=[provider(exchange, player.url, cut)],
             authenticate=BearerKeys(["wk_test"]),
             upstream=self._upstream,

@@ -46,6 +46,7 @@ async def test_a_stream_that_breaks_off_ends_in_an_error(exchange: Exchange, end
     pieces = [*[event.raw for event in events], half, *ENDS[end]]
     sink = MemorySink()
     gateway = Gateway(
+        retry={"attempts": 1},
         providers=[
             Provider(
                 name=exchange.type,

@@ -23,6 +23,7 @@ def make(name: str, max_in_flight: int = 1000) -> Gateway:
     at = f"{os.environ['PROVIDER_URL']}/v1"
     ledger = Path(os.environ["LEDGERS"], f"{name}.db")
     return Gateway(
+        retry={"attempts": 1},
         providers=[
             Provider.openai(api_key=UPSTREAM_KEY, base_url=at, models=["*", "twin", "plain"]),
             Provider.openai(name="other", api_key=UPSTREAM_KEY, base_url=at, models=["twin"]),

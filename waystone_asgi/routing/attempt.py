@@ -1,4 +1,4 @@
-"""One request's way to a provider: the attempt, its time, and what came of it.
+"""One attempt at a provider: what was sent, its time, and what came of it.
 
 In: a target's endpoint and body. Out: the answer whose head has arrived, with its status checked.
 Knows no caller.
@@ -6,24 +6,17 @@ Knows no caller.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from functools import lru_cache
 from time import monotonic
 from urllib.parse import quote
 
-from .exceptions import (
-    GatewayError,
-    Headers,
-    ProviderRefusedError,
-    UpstreamCredentialError,
-    UpstreamError,
-)
-from .providers.openai import parse_error
-from .providers.provider import Provider
-from .records import Attempt, Target, Timeouts, UpstreamRequest
-from .rules import Retry
-from .types import Upstream, UpstreamResponse
-from .wire.members import encode
+from ..exceptions import GatewayError, Headers, UpstreamError
+from ..providers.openai import parse_error
+from ..providers.provider import Provider
+from ..records import Attempt, Target, Timeouts, UpstreamRequest
+from ..types import Upstream, UpstreamResponse
+from ..wire.members import encode
 
 _PASSED_ON = (b"x-ratelimit-", b"retry-after")
 _MAX_REMEMBERED = 1024
@@ -32,93 +25,51 @@ _MAX_ERROR_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
-_ONCE = Retry()
-
-
-class Attempts:
-    """The attempts of one request: which target is next, and what became of each so far.
-
-    Each target is tried as often as `retry` says, in order, as long as a failure is one that
-    another attempt may mend. One that refuses our credential is not asked again.
-    """
-
-    __slots__ = ("_asked", "_place", "_providers", "_retry", "_started", "_targets", "_tries")
-
-    def __init__(
-        self,
-        targets: Sequence[Target],
-        providers: Mapping[str, Provider],
-        retry: Retry | None = None,
-    ) -> None:
-        self._targets = targets
-        self._providers = providers
-        self._retry = retry or _ONCE
-        self._tries: list[Try] = []
-        self._place = self._asked = 0
-        self._started = monotonic()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the first attempt began."""
-        return monotonic() - self._started
-
-    @property
-    def made(self) -> tuple[Attempt, ...]:
-        """The attempts that have ended, as the record keeps them."""
-        return tuple([tried.outcome for tried in self._tries if tried.outcome is not None])
-
-    def begin(self) -> Try:
-        """The next attempt."""
-        target = self._targets[self._place]
-        tried = Try(target, self._providers[target.provider], len(self._tries) + 1)
-        self._tries.append(tried)
-        self._asked += 1
-        return tried
-
-    def go_on(self, error: UpstreamError) -> bool:
-        """Whether there is another attempt to make after this failure of the latest one."""
-        status, kind = self._tries[-1].status, error.error_type
-        if isinstance(error, ProviderRefusedError):
-            status = error.status
-            kind = "context_length" if error.too_long else kind
-        if not self._retry.covers(status, kind):
-            return False
-        if self._asked >= self._retry.attempts or isinstance(error, UpstreamCredentialError):
-            self._place += 1
-            self._asked = 0
-        return self._place < len(self._targets)
-
-
 class Try:
     """One attempt at one target: send once, and say what became of it.
 
-    `outcome` is None until it has ended.
+    `outcome` is None until it has ended, `latency` is the seconds until its head came, and
+    `timeouts` are what is left of the request's own.
     """
 
-    __slots__ = ("_number", "_started", "outcome", "provider", "status", "target")
+    __slots__ = (
+        "_number",
+        "_started",
+        "latency",
+        "outcome",
+        "provider",
+        "status",
+        "target",
+        "timeouts",
+    )
 
-    def __init__(self, target: Target, provider: Provider, number: int = 1) -> None:
+    def __init__(
+        self, target: Target, provider: Provider, timeouts: Timeouts, number: int = 1
+    ) -> None:
         self.target = target
         self.provider = provider
+        self.timeouts = timeouts
         self.outcome: Attempt | None = None
         self._number = number
         self._started = monotonic()
         self.status: int | None = None
+        self.latency = 0.0
 
     @property
     def elapsed(self) -> float:
         """Seconds since the attempt began."""
         return monotonic() - self._started
 
-    async def send(self, upstream: Upstream, body: bytes, timeouts: Timeouts) -> UpstreamResponse:
+    async def send(self, upstream: Upstream, body: bytes) -> UpstreamResponse:
         """Send, and return the answer when it is one.
 
         Raises `UpstreamError` and its kinds; a refusal carries the headers that are passed on.
         """
         response = await upstream.send(
-            UpstreamRequest(endpoint=self.provider.endpoint, body=body, timeouts=timeouts)
+            UpstreamRequest(endpoint=self.provider.endpoint, body=body, timeouts=self.timeouts)
         )
         self.status = response.status
+        self.latency = monotonic() - self._started
         if 200 <= response.status < 300:
             return response
         try:
