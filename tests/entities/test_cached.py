@@ -10,6 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from waystone_asgi.entities import CachedEntities, kept
+from waystone_asgi.entities.backlog import Breaker
 from waystone_asgi.entities.memory import MemoryEntities
 from waystone_asgi.exceptions import (
     ConfigurationError,
@@ -176,6 +177,22 @@ async def test_nobody_waits_for_a_store_that_is_slow(caplog: pytest.LogCaptureFi
         assert store.count() == 1
         assert await store.stored("user", "bob") == {}
         assert await store.stored("user", "ann") == {"claimed": {"tier": "free"}}
+
+
+def test_what_is_told_often_is_told_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    assert breaker.down
+    breaker.begin()
+    with caplog.at_level(logging.INFO):
+        for _ in range(20):
+            for down in (False, False, True, True):
+                breaker.late("is slow")
+                assert breaker.down is down
+            breaker.prompt()
+            assert not breaker.down
+            clock.now += 1
+    assert caplog.text.count("is slow") == caplog.text.count("answers in time again") == 2
 
 
 async def test_waiting_in_vain_three_times_is_enough(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,6 +8,7 @@ stands in nobody's way. What fails again and again while other jobs succeed is g
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -24,6 +25,7 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 
 _PATIENCE = 3
+_QUIET_SECONDS = 10.0
 _STRIKES = 5
 
 logger = logging.getLogger("waystone_asgi")
@@ -31,31 +33,39 @@ logger = logging.getLogger("waystone_asgi")
 
 class Breaker:
     """Whether to wait for the store: not while `down`, from the third time in a row that it is
-    late or fails until it is prompt again.
+    late or fails until it is prompt again. It is told at most every few seconds.
     """
 
-    def __init__(self) -> None:
-        self.down = True
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._late = 0
-
-    def late(self, how: str) -> None:
-        """The store has let somebody wait for too long, or has failed."""
-        self._late += 1
-        if self._late >= _PATIENCE and not self.down:
-            self.down = True
-            logger.warning("The store of users and groups %s: requests go on without it.", how)
+        self._quiet_until = -math.inf
+        self._told = False
+        self.down = True
 
     def begin(self) -> None:
         """The store is open."""
         self._late = 0
         self.down = False
 
+    def late(self, how: str) -> None:
+        """The store has let somebody wait for too long, or has failed."""
+        self._late += 1
+        if self._late < _PATIENCE or self.down:
+            return
+        self.down = True
+        if self._clock() >= self._quiet_until:
+            self._quiet_until = self._clock() + _QUIET_SECONDS
+            self._told = True
+            logger.warning("The store of users and groups %s: requests go on without it.", how)
+
     def prompt(self) -> None:
         """The store has answered in time."""
         self._late = 0
-        if self.down:
-            self.down = False
-            logger.info("The store of users and groups answers in time.")
+        self.down = False
+        if self._told:
+            self._told = False
+            logger.info("The store of users and groups answers in time again.")
 
 
 class Backlog:
@@ -89,7 +99,7 @@ class Backlog:
         self._workers = 0
         self._pause = FIRST_PAUSE
         self._answered = 0
-        self.breaker = Breaker()
+        self.breaker = Breaker(clock)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Open the store and ask it, until cancelled; then what is left, in bounded time.

@@ -35,22 +35,27 @@ class MemoryEntities:
         return (user, group) in self._known.links.entries
 
     def _merge(self, user: Entity | None, group: Entity | None) -> tuple[Layers, Layers]:
-        mine = self._merged("user", user)
-        theirs = self._merged("group", group)
-        if user is not None:
-            self._known.users.put(user.id, Stored(mine))
-        if group is not None:
-            self._known.groups.put(group.id, Stored(theirs))
+        # Both are looked at before either is changed.
+        mine, theirs = self._merged("user", user), self._merged("group", group)
+        if user is not None and mine is not None:
+            self._known.users.put(user.id, mine)
+        if group is not None and theirs is not None:
+            self._known.groups.put(group.id, theirs)
         if user is not None and group is not None:
             self._known.links.put((user.id, group.id), None)
-        return mine, theirs
+        return (
+            NO_LAYERS if mine is None else mine.layers,
+            NO_LAYERS if theirs is None else theirs.layers,
+        )
 
-    def _merged(self, kind: str, entity: Entity | None) -> Layers:
+    def _merged(self, kind: str, entity: Entity | None) -> Stored | None:
         if entity is None:
-            return NO_LAYERS
+            return None
         stored = self._known.of(kind).entries.get(entity.id)
+        if stored is not None and stored.holds(entity):
+            return stored
         layers = NO_LAYERS if stored is None else stored.layers
-        return merge(kind, layers, entity.source, plain(kind, entity.metadata))
+        return Stored(merge(kind, layers, entity.source, plain(kind, entity.metadata)))
 
 
 class MemoryStore:
