@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..exceptions import ConfigurationError
 from ..types import Counters
-from .guarded import DEADLINE_SECONDS, GuardedCounters
+from .guarded import DEADLINE_SECONDS, PATIENCE_SECONDS, GuardedCounters
 from .memory import MemoryCounters
 
 __all__ = ("GuardedCounters", "MemoryCounters", "open_counters")
@@ -28,12 +28,17 @@ def open_counters(url: str, *, deadline: float = DEADLINE_SECONDS) -> Counters:
     if kind == "sqlite" and rest.startswith("///") and rest != "///":
         from .sqlite import SQLiteCounters
 
-        return GuardedCounters(SQLiteCounters(rest[3:]), deadline=deadline)
+        return _guarded(SQLiteCounters(rest[3:]), deadline)
     if kind in {"postgresql", "postgres"}:
-        return GuardedCounters(_postgresql(url), deadline=deadline)
+        return _guarded(_postgresql(url), deadline)
     if kind in {"redis", "rediss"}:
-        return GuardedCounters(_redis(url), deadline=deadline)
+        return _guarded(_redis(url), deadline)
     raise ConfigurationError(f"There are no counters at such a URL; it is {_FORMS}.")
+
+
+def _guarded(backend: Counters, deadline: float) -> Counters:
+    # Those that may be slow are not away for being so.
+    return GuardedCounters(backend, deadline=deadline, patience=max(PATIENCE_SECONDS, deadline))
 
 
 def _postgresql(url: str) -> Counters:
