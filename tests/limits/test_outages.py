@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
 from tests.limits.backends import Names, held, opened, unguarded
+from tests.services import Services
 from waystone_asgi.charges import Taken
 from waystone_asgi.limits import GuardedCounters
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
-
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "services"
-
-
-class Services:
-    """Servers of our own, to be killed."""
-
-    def __init__(self) -> None:
-        self.folder = ""
-        self.start()
-
-    def start(self) -> None:
-        """Start them, or those that were killed."""
-        command = [SCRIPT, "start", *([self.folder] if self.folder else [])]
-        output = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
-        lines = [line.removeprefix("export ").split("=", 1) for line in output.splitlines()]
-        values = {name: value.strip("'") for name, value in lines}
-        self.folder = values["WAYSTONE_TEST_SERVICES"]
-        self.urls = {
-            "postgresql": values["WAYSTONE_TEST_POSTGRESQL_URL"],
-            "redis": values["WAYSTONE_TEST_REDIS_URL"],
-        }
-
-    def kill(self, kind: str) -> None:
-        """End one without giving it the time to tidy up."""
-        if kind == "redis":
-            os.kill(int(Path(self.folder, "redis.pid").read_text()), signal.SIGKILL)
-            return
-        # Killed outright, its children would keep the next one from starting.
-        file = Path(self.folder, "postgresql", "postmaster.pid")
-        os.kill(int(file.read_text().split()[0]), signal.SIGQUIT)
-        while file.exists():
-            time.sleep(0.01)
 
 
 @pytest.fixture(
@@ -70,7 +34,7 @@ def services(postgresql_url: str, redis_url: str) -> Iterator[Services]:
     """Where the tests have servers, they may have some more."""
     services = Services()
     yield services
-    subprocess.run([SCRIPT, "stop", services.folder], check=True)
+    services.stop()
 
 
 async def until_back(counters: GuardedCounters) -> None:
