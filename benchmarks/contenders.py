@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import launches, payloads
@@ -195,6 +195,16 @@ CONTENDERS = (
     variant("ours-httpx", "everything on, the httpx transport", upstream="httpx"),
     variant("ours-unmounted", "everything on, served without Starlette around it", mounted=False),
     variant("ours-no-ledger", "everything else on, and no ledger", ledger=None),
+    variant("ours-rules", "everything on, and ten rulesets, counted in memory", rules=True),
+    replace(
+        variant(
+            "ours-redis",
+            "the same, counted in the Redis at BENCH_REDIS_URL",
+            rules=True,
+            state=os.environ.get("BENCH_REDIS_URL", ""),
+        ),
+        missing=launches.redis_missing,
+    ),
     Contender(
         "litellm",
         "LiteLLM proxy, one worker, a master key, no database",

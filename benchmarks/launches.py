@@ -91,6 +91,11 @@ def ours(changes: Mapping[str, object]) -> Callable[[Site, int], Launch]:
     return launch
 
 
+def redis_missing() -> str | None:
+    """Why there is no Redis to count in."""
+    return None if os.environ.get("BENCH_REDIS_URL") else "left out, BENCH_REDIS_URL is not set"
+
+
 def litellm(site: Site, port: int) -> Launch:
     """Starts LiteLLM's proxy with one worker; it keeps no ledger without a PostgreSQL."""
     config = site.directory / f"litellm-{port}.yaml"

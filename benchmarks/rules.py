@@ -21,31 +21,9 @@ from waystone_asgi.types import JSONObject, Layers
 
 from .options import Options, parse, parser
 from .report import Report, Row, begin, busy_note
+from .rulesets import USAGES, rulesets
 
 NOW = 1_795_435_200.0
-CONDITIONS: list[Any] = [
-    "always",
-    {"metadata": "tier", "equals": "free"},
-    {"metadata": "tier", "not_equals": "pro", "of": "user"},
-    {"is_group": True},
-    {"is_user": "bob"},
-    {"metadata": "created", "newer_than": "7d"},
-    {"metadata": "region", "one_of": ["eu", "ch"], "of": "group"},
-    {"is_principal": "backend"},
-    {"metadata": "seats", "greater_than": 5},
-    {"metadata": "beta", "is_true": True},
-]
-USAGES: dict[int, list[dict[str, object]]] = {
-    0: [],
-    1: [{"requests": 10**9, "past": "1d", "of": "user"}],
-    4: [
-        {"requests": 10**9, "per": "minute", "of": "user"},
-        {"usd": 9_000_000, "past": "30d", "of": "user"},
-        {"tokens": 10**12, "per": "day", "of": "group"},
-        {"concurrent": 10**6, "of": "user"},
-    ],
-    10: [{"requests": 10**9, "past": f"{days}d", "of": "user"} for days in range(1, 11)],
-}
 CATALOG = Catalog({"openai": ["o3", "o3-mini", "gpt-4o"], "anthropic": ["claude"]})
 RESOLVE = partial(CATALOG.resolve, principal=Principal("benchmark"))
 IDENTITY = Identity(Entity("ann", None, "claimed"), Entity("acme", None, "claimed"))
@@ -100,19 +78,8 @@ def _hold(report: Report, rows: list[Row]) -> None:
 
 
 def _program(usages: list[dict[str, object]]) -> Program:
-    rulesets = []
-    for number, condition in enumerate(CONDITIONS):
-        rules: list[dict[str, Any]] = [
-            {"model": "openai/o3", "change_model_to": "openai/o3-mini"},
-            {"model": "anthropic/*", "block": "No."},
-            {"model": "openai/gpt-4*", "tag": f"tag {number}"},
-            {"model": ["openai/o3-mini", "openai/o3"], "retain_days": 3},
-            {"model": "o3*", "tag": "never"},
-        ]
-        if usages:
-            rules[-1] = {"usage": usages[number % len(usages)], "block": "Enough."}
-        rulesets.append(Ruleset(name=str(number), condition=condition, rules=rules))
-    return compile_rules(rulesets, resolve=RESOLVE, price=lambda *asked: 1000)
+    made = [Ruleset(**ruleset) for ruleset in rulesets(usages)]
+    return compile_rules(made, resolve=RESOLVE, price=lambda *asked: 1000)
 
 
 def _subject() -> Subject:

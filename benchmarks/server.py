@@ -34,7 +34,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What to run. `extra_models` and `keys` count made-up names beside the ones that are used.
 
     `mounted` serves the gateway in the standalone application rather than by itself, `ledger` is a
-    file for the usage records; `inspect` and `profile` add paths that show the inside.
+    file for the usage records; `rules` applies ten rulesets, counted at `state`; `inspect` and
+    `profile` add paths that show the inside.
     """
 
     application: Application
@@ -46,6 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     upstream: Literal["asyncio", "httpx"] = "asyncio"
     mounted: bool = True
     ledger: str | None = None
+    rules: bool = False
+    state: str = "memory:"
     inspect: bool = False
     profile: bool = False
 
@@ -77,6 +80,7 @@ def build_gateway(settings: Settings) -> tuple[Gateway, Upstream]:
     from waystone_asgi import BearerKeys, Gateway, Provider
 
     models = [*settings.models, *map(extra_model, range(settings.extra_models))]
+    models += ["o3", "o3-mini"] if settings.rules else []
     provider = Provider(
         name="bench",
         type="openai",
@@ -92,8 +96,22 @@ def build_gateway(settings: Settings) -> tuple[Gateway, Upstream]:
         usage={"url": f"sqlite:///{settings.ledger}"} if settings.ledger else None,
         path=GATEWAY_PATH if settings.mounted else "/",
         max_in_flight=_MAX_CONNECTIONS,
+        **_rules(settings),
     )
     return gateway, upstream
+
+
+def _rules(settings: Settings) -> dict[str, Any]:
+    """Ten rulesets of five rules over four counters, one of them in dollars, so with a price."""
+    if not settings.rules:
+        return {}
+    from .rulesets import USAGES, rulesets
+
+    return {
+        "rulesets": rulesets(USAGES[4], provider="bench", asked="j*"),
+        "prices": {"bench/json": {"input_mtok": 0.15, "output_mtok": 0.6}},
+        "state": {"url": settings.state},
+    }
 
 
 def _upstream(settings: Settings) -> Upstream:
