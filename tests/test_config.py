@@ -186,6 +186,8 @@ def test_gateway_settings(file: Path, as_text: bool) -> None:
         "state",
     }
     assert settings["usage"] == {"url": "jsonl:///usage.jsonl"}
+    usage = {"url": "postgresql://db/usage", "spool": "usage.spool"}
+    assert settings_of(load_config(minimal(usage=usage)))["usage"] == usage
     assert settings["state"] == {"url": "memory:", "deadline": 0.05}
 
 
@@ -290,7 +292,9 @@ WRONG = [
     (minimal(timeouts={"total": float("inf")}), "timeouts.total: expected `float` <= 86400"),
     (minimal(timeouts={"total": "60"}), "timeouts.total: expected `float`, got `str`"),
     # usage and state
-    (minimal(usage={"url": f"postgresql://a:{CANARY}@db"}), "usage.url: There is no ledger of"),
+    (minimal(usage={"url": f"mysql://a:{CANARY}@db"}), "usage.url: There is no ledger of"),
+    (minimal(usage={"url": f"postgresql://a:{CANARY}@db?x"}), "usage.url: The URL of the"),
+    (minimal(usage={"spool": "usage.spool"}), "usage.spool: usage.url is missing"),
     (minimal(usage={"uri": "memory:"}), "usage.uri: unknown key; did you mean url?"),
     (minimal(state={"url": f"mysql://a:{CANARY}@db"}), "state.url: There is no state of this kind"),
     (minimal(state={"url": f"redis://:{CANARY}/@db"}), "state.url: The URL of the Redis server"),

@@ -51,6 +51,7 @@ class Config(Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 33_554_432
     max_in_flight: int = 1000
     usage_url: str | None = None
+    usage_spool: str | None = None
     state: State = State()
     rulesets: tuple[Ruleset, ...] = ()
     prices: Mapping[str, object] = {}
@@ -95,8 +96,9 @@ class _TimeoutsTable(Struct, frozen=True, kw_only=True):
     total: _Seconds = Timeouts().total
 
 
-class _Place(Struct, frozen=True, kw_only=True):
+class _Usage(Struct, frozen=True, kw_only=True):
     url: _Text | None = None
+    spool: _Text | None = None
 
 
 def load_config(source: Source) -> Config:
@@ -112,7 +114,7 @@ def load_usage_url(source: Source) -> str | None:
     """The ledger's URL alone: the variables of other settings need not be set."""
     name, document = _read(source)
     try:
-        return _usage_url(_resolve(document.get("usage", {}), "usage"))
+        return _usage(_resolve(document.get("usage", {}), "usage")).url
     except ConfigurationError as error:
         raise ConfigurationError(f"{name}: {error}") from error
 
@@ -147,8 +149,9 @@ def program_of(config: Config) -> Program:
 def settings_of(config: Config) -> dict[str, Any]:
     """The keyword arguments of `Gateway` for a configuration."""
     settings = asdict(config)
-    url = settings.pop("usage_url")
-    return settings | {"usage": {"url": url} if url else None, "state": asdict(config.state)}
+    places = {"url": settings.pop("usage_url"), "spool": settings.pop("usage_spool")}
+    usage = {key: place for key, place in places.items() if place}
+    return settings | {"usage": usage or None, "state": asdict(config.state)}
 
 
 def _read(source: Source) -> tuple[str, Mapping[str, object]]:
@@ -184,6 +187,7 @@ def _config(document: object) -> Config:
     file = read_table(document, _File, "")
     if not file.providers:
         raise ConfigurationError("providers: give at least one, such as [providers.openai].")
+    usage = _usage(file.usage)
     config = Config(
         providers=tuple(_provider(name, value) for name, value in file.providers.items()),
         api_keys=tuple(_api_key(value, f"api_keys[{i}]") for i, value in enumerate(file.api_keys)),
@@ -195,7 +199,8 @@ def _config(document: object) -> Config:
         path=file.path,
         max_body_bytes=file.max_body_bytes,
         max_in_flight=file.max_in_flight,
-        usage_url=_usage_url(file.usage),
+        usage_url=usage.url,
+        usage_spool=usage.spool,
         state=read_table(file.state, State, "state"),
         rulesets=read_rulesets(file.rulesets),
         prices=file.prices,
@@ -232,10 +237,12 @@ def _api_key(value: object, path: str) -> APIKey:
     return APIKey(**asdict(table))
 
 
-def _usage_url(value: object) -> str | None:
-    url = read_table(value, _Place, "usage").url
+def _usage(value: object) -> _Usage:
+    usage = read_table(value, _Usage, "usage")
+    if usage.spool is not None and usage.url is None:
+        raise ConfigurationError("usage.spool: usage.url is missing, which says where to deliver.")
     try:
-        open_sink(url or "memory:")
+        open_sink(usage.url or "memory:")
     except ConfigurationError as error:
         raise ConfigurationError(f"usage.url: {error}") from error
-    return url
+    return usage

@@ -122,7 +122,7 @@ def choose_retry(retry: Retry | Mapping[str, Any] | None) -> Retry:
 
 
 def choose_sinks(sinks: Sequence[Sink], usage: Mapping[str, str] | None) -> tuple[Sink, ...]:
-    """The host's sinks, then that of `usage["url"]`."""
+    """The host's sinks, then that of `usage["url"]`, behind a spool in `usage["spool"]`."""
     for sink in sinks:
         if isinstance(sink, type) or not callable(getattr(sink, "emit", None)):
             raise ConfigurationError(f"sinks: {sink!r} is no object with a method `emit`.")
@@ -130,7 +130,7 @@ def choose_sinks(sinks: Sequence[Sink], usage: Mapping[str, str] | None) -> tupl
         return tuple(sinks)
     if "url" not in usage:
         raise ConfigurationError("usage: expected a url, such as sqlite:///waystone.db.")
-    return (*sinks, open_sink(usage["url"]))
+    return (*sinks, open_sink(usage["url"], usage.get("spool")))
 
 
 def choose_timeouts(timeouts: Timeouts | Mapping[str, float] | None) -> Timeouts:

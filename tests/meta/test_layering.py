@@ -33,6 +33,8 @@ ALLOWED = {
     ("gateway", "settings"): "what the corridor is built from, kept apart likewise",
     ("gateway", "config"): "up, but only when `Gateway.from_config` is called",
     ("relay", "responses"): "moves a stream into the reply",
+    ("sinks.spool", "limits.background"): "a task beside the requests, as counters have one",
+    ("sinks.webhook", "upstream.httpx"): "requests on every event loop, with all their timers",
     ("wire.models", "records"): "one word of the package spelled in another's letters",
 }
 # Who may import what the standard library has not, and what of it decides the event loop.
@@ -48,8 +50,8 @@ LIBRARIES = {
     "asyncio": "upstream.asyncio upstream.alarm upstream.answer upstream.connection upstream.pool"
     " lifespan departures loops",
     "trio": "loops",
-    "coredis": "entities.redis limits.redis",
-    "psycopg": "entities.postgresql limits.postgresql",
+    "coredis": "entities.redis limits.redis sinks.redis_streams",
+    "psycopg": "entities.postgresql limits.postgresql sinks.postgresql",
     "uvicorn": "cli.serve",
 }
 OPTIONAL = {"coredis", "genai_prices", "httptools", "psycopg", "trio", "uvicorn"}

@@ -61,7 +61,8 @@ def test_open_sink_in_memory(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("postgresql://ann:canary@db/usage", ["'postgresql'", "sqlite:///", "jsonl:", "memory:"]),
+        ("mysql://ann:canary@db/usage", ["'mysql'", "sqlite:///", "jsonl:", "memory:"]),
+        ("postgresql://ann:canary@db/usage?nosuch", ["PostgreSQL"]),
         ("redis://:canary@db", ["'redis'"]),
         ("waystone.db", ["'waystone.db'", "sqlite:///"]),
         ("", ["''"]),
@@ -84,6 +85,34 @@ def test_importing_the_room_does_not_import_sqlite() -> None:
     root = Path(waystone_asgi.__file__).parents[1]
     # Without the variables by which a measured process has its children measured, with sqlite3.
     subprocess.run([sys.executable, "-c", code], cwd=root, env={}, check=True)
+
+
+@pytest.mark.parametrize(
+    ("ask", "package", "extra"),
+    [
+        (lambda: open_sink("postgresql://db/usage"), "psycopg", "postgresql"),
+        (lambda: sinks.PostgreSQLSink, "psycopg", "postgresql"),
+        (lambda: sinks.RedisStreamsSink, "coredis", "redis"),
+        (lambda: sinks.KafkaSink("localhost", "usage"), "confluent_kafka", "kafka"),
+    ],
+)
+def test_a_missing_package_is_named(
+    monkeypatch: pytest.MonkeyPatch, ask: Callable[[], object], package: str, extra: str
+) -> None:
+    for module in ("postgresql", "redis_streams"):
+        monkeypatch.delitem(sys.modules, f"{sinks.__name__}.{module}", raising=False)
+        monkeypatch.delattr(sinks, module, raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigurationError, match=rf"waystone-asgi\[{extra}\]"):
+        ask()
+
+
+def test_other_failures_of_an_import_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, f"{sinks.__name__}.webhook", raising=False)
+    monkeypatch.delattr(sinks, "webhook", raising=False)
+    monkeypatch.setitem(sys.modules, f"{waystone_asgi.__name__}.upstream.httpx", None)
+    with pytest.raises(ImportError):
+        _ = sinks.WebhookSink
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

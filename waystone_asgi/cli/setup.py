@@ -31,4 +31,5 @@ def configuration(file: str | None) -> tuple[Config, str | None]:
 def ledger_name(url: str) -> str:
     """What to call the ledger at a URL."""
     kind, path = split_url(url)
-    return "memory, lost at the end" if kind == "memory" else f"{path} ({kind})"
+    named = {"memory": "memory, lost at the end", "postgresql": "PostgreSQL"}
+    return named.get(kind) or f"{path} ({kind})"

@@ -95,7 +95,7 @@ def _moment(text: str) -> datetime:
 
 
 def _url(ledger: str) -> str:
-    if ledger.startswith(("sqlite:", "jsonl:")):
+    if ledger.startswith(("sqlite:", "jsonl:", "postgresql:", "postgres:")):
         return ledger
     kind = "jsonl" if ledger.endswith(".jsonl") else "sqlite"
     return f"{kind}:///{ledger}"
