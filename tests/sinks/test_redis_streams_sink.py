@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -85,8 +86,27 @@ async def test_a_server_that_hangs(make_record: MakeRecord) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
         sink = RedisStreamsSink(url, timeout=0.2)
-        with anyio.fail_after(5), pytest.raises(RedisStreamError, match="Timeout"):
+        with anyio.fail_after(5), pytest.raises(RedisStreamError, match="Timeout|ConnectionError"):
             await sink.emit([make_record()])
+
+
+async def test_a_server_that_hangs_up(make_record: MakeRecord) -> None:
+    def hang_up(server: socket.socket) -> None:
+        while True:
+            try:
+                server.accept()[0].close()
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=hang_up, args=(server,))
+        thread.start()
+        sink = RedisStreamsSink(f"redis://127.0.0.1:{server.getsockname()[1]}/0", timeout=1.0)
+        with anyio.fail_after(5), pytest.raises(RedisStreamError) as caught:
+            await sink.emit([make_record()])
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert "Group" not in str(caught.value)
 
 
 def test_a_url_that_is_none() -> None:

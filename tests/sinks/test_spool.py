@@ -351,14 +351,15 @@ async def test_rows_that_cannot_be_read_are_moved_aside(
 ) -> None:
     spool = Spool(receiver, path)
     await spool.emit([make_record(1), make_record(2)])
+    await spool.emit([make_record(3)])
     await spool.aclose()
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE spooled SET records = x'7B7D0A' || records")
+        connection.execute("UPDATE spooled SET records = x'7B7D0A' || records WHERE number = 1")
         connection.execute("INSERT INTO spooled (count, records) VALUES (1, x'ff')")
     async with opened(spool):
-        await settled(spool, receiver, 1, 2)
+        await settled(spool, receiver, 1, 2, 3)
         assert await spool.dead_letters() == 2
-    assert receiver.got == names(1, 2)
+    assert receiver.got == names(1, 2, 3)
 
 
 async def test_closing_leaves_the_rest(
@@ -435,15 +436,22 @@ async def test_a_file_that_cannot_be_opened(tmp_path: Path, receiver: Receiver) 
     assert receiver.log == []
 
 
+@pytest.fixture
+def lock(path: Path) -> Path:
+    """What is where a spool has its lock, and is none."""
+    lock = Path(f"{path}.lock")
+    lock.write_bytes(b"no database" * 100)
+    return lock
+
+
 async def test_a_lock_that_cannot_be_taken_is_a_failure(
-    path: Path, receiver: Receiver, make_record: MakeRecord
+    path: Path, lock: Path, receiver: Receiver, make_record: MakeRecord
 ) -> None:
     sleeper = Sleeper()
-    os.mkdir(f"{path}.lock")
     async with opened(Spool(receiver, path, sleep=sleeper)) as spool:
         await spool.emit([make_record(1)])
         await sleeper.asleep()
-        os.rmdir(f"{path}.lock")
+        os.unlink(lock)
         sleeper.wake()
         await settled(spool, receiver, 1)
 

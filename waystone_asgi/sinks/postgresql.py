@@ -53,7 +53,7 @@ _PRESENT = """
 SELECT attname FROM pg_attribute
 WHERE attrelid = to_regclass('usage_records') AND attnum > 0 AND NOT attisdropped
 """
-_EXPIRY = "(extract(epoch FROM time) + retain_days * 86400)"
+_EXPIRY = "(extract(epoch FROM time AT TIME ZONE 'UTC') + retain_days * 86400)"
 _INDEX = f"""
 CREATE INDEX IF NOT EXISTS usage_records_expiry ON usage_records ({_EXPIRY})
     WHERE retain_days IS NOT NULL
