@@ -407,7 +407,7 @@ WRONG: dict[str, Callable[[], object]] = {
     "provider's query": lambda: Provider.ollama(base_url=f"http://host/v1?key={PROVIDER_KEY}"),
     "provider's port": lambda: Provider.ollama(base_url=f"http://host:{PROVIDER_KEY}/v1"),
     "two ways in": lambda: make(None, authenticate=BearerKeys([CALLER_KEY]), api_keys=[CALLER_KEY]),
-    "ledger": lambda: make(None, usage={"url": f"postgresql://me:{NEEDLE}@host/db"}),
+    "ledger": lambda: make(None, usage={"url": f"postgresql://me:{NEEDLE}@host/db?x"}),
     "store": lambda: make(None, state={"url": f"redis://me:{NEEDLE}@host/zero"}),
 }
 
@@ -427,7 +427,7 @@ FILES: dict[str, str] = {
     "no variable": '[providers.openai]\napi_key = "env:NOT_SET"\nbase_url = "env:SET"',
     "variable's value": '[providers.openai]\napi_key = "x"\nbase_url = "env:SET"',
     "pinned": f'api_keys = [{{ key = "{CALLER_KEY}", endpoints = ["x"] }}]\n[providers.echo]',
-    "ledger": f'[providers.echo]\n[usage]\nurl = "postgresql://me:{NEEDLE}@host/db"',
+    "ledger": f'[providers.echo]\n[usage]\nurl = "postgresql://me:{NEEDLE}@host/db?x"',
     "store": f'[providers.echo]\n[state]\nurl = "redis://me:{NEEDLE}@host/zero"',
 }
 

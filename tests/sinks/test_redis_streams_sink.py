@@ -86,7 +86,7 @@ async def test_a_server_that_hangs(make_record: MakeRecord) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
         sink = RedisStreamsSink(url, timeout=0.2)
-        with anyio.fail_after(5), pytest.raises(RedisStreamError, match="Timeout|ConnectionError"):
+        with anyio.fail_after(5), pytest.raises(RedisStreamError, match=r"Timeout|ConnectionError"):
             await sink.emit([make_record()])
 
 
