@@ -237,3 +237,74 @@ def test_a_message_without_content_is_left_as_it_is() -> None:
     body, _ = build(b'{"model":"x/gpt","messages":[%b,%b]}' % (call, strings))
     assert call in body
     assert json.loads(body)["messages"][1]["content"] == [{"type": "text", "text": "a"}]
+
+
+OURS = b'"metadata":{"waystone":%b}' % CLAIM
+TWIN = b'"response_format":{"model":"x/gpt",%b}' % OURS
+TOOLS = b'"tools":[{"messages":[],"model":"x/gpt"}]'
+PLAIN_STREAM = b'"stream":true'
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        pytest.param((MODEL, MESSAGES, OURS), (SENT, MESSAGES), id="mostly"),
+        pytest.param((MESSAGES, MODEL, OURS), (MESSAGES, SENT), id="the messages first"),
+        pytest.param((OURS, MODEL, MESSAGES), (SENT, MESSAGES), id="the metadata first"),
+        pytest.param((MODEL, OURS, MESSAGES), (SENT, MESSAGES), id="the metadata between"),
+        pytest.param((TWIN, MODEL, MESSAGES, OURS), (TWIN, SENT, MESSAGES), id="a twin before"),
+        pytest.param((MODEL, OURS, MESSAGES, TWIN), (SENT, MESSAGES, TWIN), id="a twin behind"),
+        pytest.param((MODEL, MESSAGES, OURS, TWIN), (SENT, MESSAGES, TWIN), id="a twin last"),
+        pytest.param((TOOLS, MESSAGES, MODEL, OURS), (TOOLS, MESSAGES, SENT), id="in the tools"),
+        pytest.param(
+            (b'"user":"{\\"model\\":"', MESSAGES, OURS, MODEL),
+            (b'"user":"{\\"model\\":"', MESSAGES, SENT),
+            id="in a string",
+        ),
+        pytest.param(
+            (MODEL, MESSAGES, OURS, PLAIN_STREAM),
+            (SENT, MESSAGES, PLAIN_STREAM, ASKED),
+            id="a stream",
+        ),
+    ],
+)
+@pytest.mark.parametrize("long", [False, True], ids=["short", "long"])
+@pytest.mark.parametrize(
+    ("comma", "colon"),
+    [(b",", b":"), (b", ", b": "), (b" , ", b" : "), (b",\n", b": ")],
+    ids=["compact", "spaced", "wide", "in lines"],
+)
+def test_only_what_must_change_is_changed_however_it_is_written(
+    given: tuple[bytes, ...], sent: tuple[bytes, ...], long: bool, comma: bytes, colon: bytes
+) -> None:
+    def written(parts: tuple[bytes, ...]) -> bytes:
+        spaced = (part.replace(b'":', b'"' + colon).replace(b',"', comma + b'"') for part in parts)
+        body = b"{" + comma.join(spaced) + b"}"
+        return body.replace(b"hello", b"hello, " * (10_000 if long else 1))
+
+    body, dropped = build(written(given))
+    asked = comma + ASKED.replace(b'":', b'"' + colon)
+    assert body == written(sent).replace(asked, b"," + ASKED)
+    assert dropped == ()
+
+
+def test_a_stream_in_a_body_that_ends_in_a_line() -> None:
+    body, _ = build(members(MODEL, MESSAGES, PLAIN_STREAM) + b"\n")
+    assert body == members(SENT, MESSAGES, PLAIN_STREAM, ASKED) + b"\n"
+
+
+@pytest.mark.parametrize("type", PRESETS)
+def test_what_is_refused_is_refused_in_every_spelling(type: str) -> None:
+    given = b'"metadata":{"a":"1"},"store":true,"user":"u","logit_bias":{"1":2},"stream":true'
+    plain = members(MODEL, MESSAGES, given)
+    spelled = plain.replace(b'"user"', b'"us\\u0065r"')
+    (body, dropped), (other, again) = build(plain, type), build(spelled, type)
+    assert (json.loads(body), dropped) == (json.loads(other), again)
+    assert (
+        json.loads(body).keys()
+        == {
+            *("model", "messages", "metadata", "store", "user", "logit_bias", "stream"),
+            *(["stream_options"] if PRESETS[type].asks_for_usage else []),
+        }
+        - PRESETS[type].refuses
+    )

@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waystone_asgi.exceptions import InvalidRequestError
+from waystone_asgi.wire.messages import check
+from waystone_asgi.wire.plain import PLAIN
 from waystone_asgi.wire.requests import ChatRequest, decode_chat_request, decode_document
 
 from .documents import pure, spelled
@@ -57,7 +59,7 @@ def message(role: str, content: object) -> dict[str, object]:
 )
 def test_text_in_every_role(role: str, content: object) -> None:
     request = decode(messages=[message(role, content)])
-    assert len(request.view.messages) == 1
+    assert json.loads(bytes(request.members["messages"])) == [message(role, content)]
 
 
 @pytest.mark.parametrize("role", ["developer", "system", "user", "assistant", "function"])
@@ -424,13 +426,14 @@ def test_a_document_is_looked_at_to_its_end() -> None:
 
 def test_nothing_shows_what_was_said() -> None:
     content = [CANARY, {"type": "text", "text": CANARY}]
-    request = decode(
-        messages=[
-            {"role": "user", "content": content, "name": CANARY},
-            {"role": "tool", "content": content, "tool_call_id": CANARY},
-        ]
-    )
-    view = request.view
-    for value in (request, view, *view.messages, view.messages[1].content[1]):
+    messages = [
+        {"role": "user", "content": content, "name": CANARY},
+        {"role": "tool", "content": content, "tool_call_id": CANARY},
+    ]
+    request = decode(messages=messages)
+    checked = check({"model": "m", "messages": messages})
+    plain = PLAIN.decode(body_of(messages=messages))
+    spoken = (*checked.messages, checked.messages[1].content[1], *plain.messages)
+    for value in (request, request.view, checked, plain, *spoken):
         assert CANARY not in repr(value)
         assert CANARY not in repr(getattr(value, "__rich_repr__", list)())

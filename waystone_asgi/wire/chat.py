@@ -12,8 +12,6 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-Name = str | None
-
 
 class Said:
     """A part of what is said. Its `repr` shows none of it, since that may end up in a log."""
@@ -27,103 +25,33 @@ class Said:
         return []
 
 
-class ContentPart(Said, Struct):
-    """A part of a message: text, image, audio, file, or one that came after this was written."""
-
-    type: str
-
-
-class TextPart(Said, Struct, tag_field="type", tag="text"):
-    """The one kind of part a tool message takes."""
-
-    text: str
-
-
-Content = str | list[str | ContentPart]
-
-
-class DeveloperMessage(Said, Struct, tag_field="role", tag="developer"):
-    """What the developer of the calling application says."""
-
-    content: Content
-    name: Name = None
-
-
-class SystemMessage(Said, Struct, tag_field="role", tag="system"):
-    """The same, as models before `developer` know it."""
-
-    content: Content
-    name: Name = None
-
-
-class UserMessage(Said, Struct, tag_field="role", tag="user"):
-    """What the end user says."""
-
-    content: Content
-    name: Name = None
-
-
-class FunctionMessage(Said, Struct, tag_field="role", tag="function"):
-    """What a function came to; deprecated in favour of `ToolMessage`."""
-
-    content: Content
-    name: Name = None
-
-
-class ToolMessage(Said, Struct, tag_field="role", tag="tool"):
-    """What a tool call came to."""
-
-    content: str | list[str | TextPart]
-    tool_call_id: str
-    name: Name = None
-
-
-class AssistantMessage(Said, Struct, tag_field="role", tag="assistant"):
-    """What the model said before."""
-
-    content: Content | None = None
-    tool_calls: list[Any] | None = None
-    function_call: Any = None
-    name: Name = None
-
-    def __post_init__(self) -> None:
-        if self.content is None and not self.tool_calls and self.function_call is None:
-            raise ValueError("`content` may be null only beside `tool_calls` or `function_call`")
-
-
-ChatMessage = (
-    DeveloperMessage
-    | SystemMessage
-    | UserMessage
-    | AssistantMessage
-    | FunctionMessage
-    | ToolMessage
-)
-
-
-class StreamOptions(Struct):
+class StreamOptions(Struct, omit_defaults=True, gc=False):
     """How a stream is to be sent."""
 
     include_usage: bool | None = None
 
 
-Positive = Annotated[float, Meta(gt=0)]
+Model = Annotated[str, Meta(min_length=1, max_length=1024)]
+Positive = Annotated[int, Meta(gt=0)] | Annotated[float, Meta(gt=0)]
 
 
-class ChatCompletionRequest(Said, Struct):
+class ChatCompletionRequest(Said, Struct, omit_defaults=True, gc=False):
     """The view of a request. `max_completion_tokens` and `n` are whole, whatever their spelling."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=1024)]
-    messages: Annotated[list[ChatMessage], Meta(min_length=1)]
+    model: Model
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     store: bool | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
     max_completion_tokens: Positive | None = None
     n: Positive | None = None
     user: str | None = None
     metadata: dict[str, str] | None = None
+
+
+class MetadataMember(Struct, gc=False):
+    """One member of a request as it is written."""
+
+    metadata: msgspec.Raw
 
 
 ABSENT = msgspec.Raw(b"")
@@ -228,12 +156,9 @@ class ChunkChoice(Said, Struct):
 DOCUMENT = msgspec.json.Decoder()
 """Decodes a whole document, so that every string, number and nesting in it has been looked at."""
 
+REQUEST = msgspec.json.Decoder(ChatCompletionRequest)
+METADATA = msgspec.json.Decoder(MetadataMember)
 ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 CHUNK = msgspec.json.Decoder(ChatCompletionChunk)
 COMPLETION = msgspec.json.Decoder(ChatCompletion)
 USAGE = msgspec.json.Decoder(CompletionUsage)
-
-
-def view(document: object) -> ChatCompletionRequest:
-    """The view of a decoded document; raises `msgspec.ValidationError` with a path."""
-    return msgspec.convert(document, ChatCompletionRequest)

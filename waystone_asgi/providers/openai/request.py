@@ -6,26 +6,74 @@ names of the fields that were left out.
 
 from __future__ import annotations
 
-from ...wire.members import Buffer, decode_members, encode, splice
+from functools import lru_cache
+from typing import TypeAlias
+
+from ...wire.members import Buffer, Members, decode_members, encode, splice
+from ...wire.patches import patch
+from ...wire.plain import DEFAULTS
 from ...wire.requests import ChatRequest
 from ..presets import Preset
 
+Built: TypeAlias = tuple[bytes, tuple[str, ...]]
+
 _NOTHING = (b"null", b"false", b"{}")
+_OPTIONS = b'{"include_usage":true}'
+_ASKED = b',"stream_options":' + _OPTIONS + b"}"
 
 
-def build_request(
-    request: ChatRequest, model: str, preset: Preset
-) -> tuple[bytes, tuple[str, ...]]:
+def build_request(request: ChatRequest, model: str, preset: Preset) -> Built:
     """The body for a provider of this dialect, and the names of the fields it does not take."""
+    return (request.plain and _patch(request, model, preset)) or _splice(request, model, preset)
+
+
+def _patch(request: ChatRequest, model: str, preset: Preset) -> Built | None:
+    """The same for what most clients send, or None where it takes more."""
+    view, refuses = request.view, preset.refuses
+    for name, absent in _absent(refuses):
+        if getattr(view, name) is not absent:
+            return None
+    cut = False
+    dropped: tuple[str, ...] = ()
+    if view.metadata is not None:
+        others = len(view.metadata) - ("waystone" in view.metadata)
+        if "metadata" in refuses:
+            cut = True
+            dropped = ("metadata",) if others else ()
+        elif others < len(view.metadata):
+            if others:
+                return None
+            cut = True
+    added = b""
+    if view.stream and preset.asks_for_usage:
+        if view.stream_options is None:
+            added = _ASKED
+        elif not view.stream_options.include_usage:
+            return None
+    body = patch(request, model, cut=cut, added=added)
+    return None if body is None else (body, dropped)
+
+
+@lru_cache(maxsize=64)
+def _absent(refuses: frozenset[str]) -> tuple[tuple[str, object], ...]:
+    """What stands in the view for each refused member that is not there, but for the metadata.
+
+    A plain request has no member that its view does not know.
+    """
+    return tuple((name, DEFAULTS[name]) for name in refuses & DEFAULTS.keys() - {"metadata"})
+
+
+def _splice(request: ChatRequest, model: str, preset: Preset) -> Built:
+    members = request.members
     changes: dict[str, Buffer | None] = {**request.respelled, "model": encode(model)}
-    refused = [name for name in request.members if name in preset.refuses]
+    refused = [name for name in members if name in preset.refuses]
     changes.update(dict.fromkeys(refused))
     if "metadata" not in changes and "waystone" in (request.view.metadata or ()):
-        changes["metadata"] = _without_ours(bytes(request.members["metadata"]))
+        changes["metadata"] = _without_ours(bytes(members["metadata"]))
     if request.view.stream and preset.asks_for_usage:
-        _ask_for_usage(request, changes)
-    dropped = tuple(name for name in refused if _is_lost(request, name))
-    return splice(request.document, request.members, changes), dropped
+        _ask_for_usage(request, members, changes)
+    dropped = tuple(name for name in refused if _is_lost(request, members, name))
+    return splice(request.document, members, changes), dropped
 
 
 def _without_ours(metadata: bytes) -> bytes | None:
@@ -34,20 +82,22 @@ def _without_ours(metadata: bytes) -> bytes | None:
     return splice(metadata, members, {"waystone": None}) if len(members) > 1 else None
 
 
-def _is_lost(request: ChatRequest, name: str) -> bool:
+def _is_lost(request: ChatRequest, members: Members, name: str) -> bool:
     """Whether leaving the member out loses something the caller said."""
     if name == "metadata":
         return bool(set(request.view.metadata or ()) - {"waystone"})
     # Usage comes unasked where the option is refused; null, false and empty say nothing.
-    return name != "stream_options" and bytes(request.members[name]) not in _NOTHING
+    return name != "stream_options" and bytes(members[name]) not in _NOTHING
 
 
-def _ask_for_usage(request: ChatRequest, changes: dict[str, Buffer | None]) -> None:
+def _ask_for_usage(
+    request: ChatRequest, members: Members, changes: dict[str, Buffer | None]
+) -> None:
     options = request.view.stream_options
     if options is None:
-        changes["stream_options"] = b'{"include_usage":true}'
+        changes["stream_options"] = _OPTIONS
     elif not options.include_usage:
-        document = bytes(request.members["stream_options"])
+        document = bytes(members["stream_options"])
         changes["stream_options"] = splice(
             document, decode_members(document), {"include_usage": b"true"}
         )
