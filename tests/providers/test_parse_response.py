@@ -144,7 +144,7 @@ def _expected(choice: dict[str, Any], created: object) -> dict[str, Any]:
         "created": created,
         "logprobs": None,
         **choice,
-        "message": {**added, **message},
+        "message": added | {k: v for k, v in message.items() if (k, v) != ("annotations", None)},
     }
 
 
@@ -176,6 +176,34 @@ def test_an_answer_means_the_same_in_any_spelling(body: str) -> None:
     document = json.loads(body)
     choices = [_expected(choice, 7) for choice in document["choices"]]
     assert json.loads(parsed.body) == {**document, "choices": choices}
+
+
+LONG = b'"%b"' % (r"\"message\":{ é".encode() * 10_000)
+TWIN = b'{"message":{"role":"x","content":"y"}}'
+
+
+@pytest.mark.parametrize(
+    ("head", "message", "tail"),
+    [
+        pytest.param(b"", b'"role":"assistant","content":%b', b"", id="mostly"),
+        pytest.param(b"", b'"role":"assistant","content":%b,"audio":null', b"", id="not the last"),
+        pytest.param(b"", b'"x":[{"content":"y"}],"role":"a","content":%b', b"", id="content in x"),
+        pytest.param(b"", b'"role":"assistant","content" : %b', b"", id="white space"),
+        pytest.param(b"", b'"role":"assistant","content":[%b,7]', b"", id="parts"),
+        pytest.param(b"", b'"content":%b', b"", id="no role"),
+        pytest.param(b"", b'"role":"assistant","x":%b', b"", id="no content"),
+        pytest.param(b'"x":%b,' % TWIN, b'"role":"assistant","content":%b', b"", id="twin before"),
+        pytest.param(b"", b'"role":"assistant","content":%b', b',"x":%b' % TWIN, id="twin behind"),
+        pytest.param(
+            b"", b'"role":"a","annotations":null,"content":%b', b"", id="annotations are null"
+        ),
+    ],
+)
+@pytest.mark.parametrize("key", [b'"message":', b'"message" : '])
+def test_a_long_answer_is_completed(head: bytes, message: bytes, tail: bytes, key: bytes) -> None:
+    choice = b"{%b%b{%b}%b}" % (head, key, message % LONG, tail)
+    [completed] = json.loads(parse_response(answer(choice)).body)["choices"]
+    assert completed == _expected(json.loads(choice), 7)
 
 
 @pytest.mark.parametrize(

@@ -79,26 +79,16 @@ class Choice(Struct, gc=False):
     error: Any = None
 
 
-class ChatCompletion(Struct, gc=False):
-    """The view of a whole answer."""
-
-    choices: list[Choice] | None = None
-    id: Any = None
-    model: Any = None
-    created: msgspec.Raw = msgspec.Raw(b"0")
-    usage: msgspec.Raw = ABSENT
+Count = Annotated[int, Meta(ge=0)] | None
 
 
-Count = int | float | None
-
-
-class CachedTokensDetails(Struct):
+class CachedTokensDetails(Struct, gc=False):
     """The part of `cached_tokens` that was heard."""
 
     audio_tokens: Count = None
 
 
-class PromptTokensDetails(Struct):
+class PromptTokensDetails(Struct, gc=False):
     """The parts of `prompt_tokens` that a cache gave or took, or that were heard."""
 
     cached_tokens: Count = None
@@ -107,14 +97,14 @@ class PromptTokensDetails(Struct):
     cached_tokens_details: CachedTokensDetails | None = None
 
 
-class CompletionTokensDetails(Struct):
+class CompletionTokensDetails(Struct, gc=False):
     """The parts of `completion_tokens` that were not shown, or were said."""
 
     reasoning_tokens: Count = None
     audio_tokens: Count = None
 
 
-class CompletionUsage(Struct):
+class CompletionUsage(Struct, gc=False):
     """Token counts, in OpenAI's members and in those of vendors that put them elsewhere."""
 
     prompt_tokens: Count = None
@@ -126,6 +116,26 @@ class CompletionUsage(Struct):
     num_cached_tokens: Count = None
     cached_tokens: Count = None
     cache_creation_input_tokens: Count = None
+
+
+class ChatCompletion(Struct, gc=False):
+    """The view of a whole answer."""
+
+    choices: list[Choice] | None = None
+    id: str | None = None
+    model: str | None = None
+    created: msgspec.Raw = msgspec.Raw(b"0")
+    usage: CompletionUsage | None = None
+
+
+class UncountedCompletion(Struct, gc=False):
+    """The same, with whatever stands for id, model and usage."""
+
+    choices: list[Choice] | None = None
+    id: Any = None
+    model: Any = None
+    created: msgspec.Raw = msgspec.Raw(b"0")
+    usage: msgspec.Raw = ABSENT
 
 
 class GroqExtension(Struct):
@@ -161,4 +171,5 @@ METADATA = msgspec.json.Decoder(MetadataMember)
 ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 CHUNK = msgspec.json.Decoder(ChatCompletionChunk)
 COMPLETION = msgspec.json.Decoder(ChatCompletion)
+UNCOUNTED = msgspec.json.Decoder(UncountedCompletion)
 USAGE = msgspec.json.Decoder(CompletionUsage)

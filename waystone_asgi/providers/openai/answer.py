@@ -6,22 +6,37 @@ In: the provider's body. Out: an `Answer`, or the error that stands in its place
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from ...exceptions import UpstreamError
 from ...records import BYTES_PER_TOKEN, Usage
-from ...wire.chat import COMPLETION, ITEMS, ChatCompletionMessage, Choice, Said
-from ...wire.members import MALFORMED, Buffer, Changes, Members, decode_members, encode, splice
+from ...wire.chat import (
+    COMPLETION,
+    ITEMS,
+    UNCOUNTED,
+    ChatCompletion,
+    ChatCompletionMessage,
+    Choice,
+    Said,
+)
+from ...wire.members import MALFORMED, Buffer, Members, decode_members, encode, splice
 from .errors import NOT_A_COMPLETION, parse_error, parse_refusal
-from .tokens import parse_usage
+from .tokens import count, decode_loosely
+
+Pieces: TypeAlias = list[Buffer | memoryview]
 
 _NULL = msgspec.Raw(b"null")
-_KEY = b'"message"'
+_KEY, _OPENING, _CONTENT = b'"message"', b'"message":{', b'"content":'
+_LONG = 65536
 
 
-class Answer(Said, msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A whole answer: its bytes in OpenAI's form, and what the record takes from it."""
+class Answer(Said, msgspec.Struct, frozen=True, gc=False):
+    """A whole answer: its bytes in OpenAI's form, and what the record takes from it.
+
+    Tokens are estimated where the provider has not counted them.
+    """
 
     body: bytes
     usage: Usage | None
@@ -37,25 +52,85 @@ def parse_response(body: bytes) -> Answer:
     Raises `GatewayError` when the answer is not a completion, or is an error under status 200.
     """
     try:
-        answer = COMPLETION.decode(body)
+        try:
+            answer = COMPLETION.decode(body)
+        except msgspec.ValidationError:
+            answer = _decode_loosely(body)
         choices = answer.choices
         if not choices:
             raise parse_refusal(body)
+        reasons: tuple[str, ...] = ()
         for choice in choices:
             if choice.error is not None:
                 raise parse_error(200, encode({"error": choice.error}))
+            reason = choice.finish_reason
+            if reason and isinstance(reason, str):
+                reasons += (reason,)
         created = answer.created if answer.created != _NULL else b"0"
-        completed = _insert(body, choices, created) or _splice(body, choices, created)
+        completed = (
+            (len(choices) == 1 and _insert_one(body, choices[0], created))
+            or _insert(body, choices, created)
+            or _splice(body, choices, created)
+        )
     except MALFORMED:
         raise UpstreamError(NOT_A_COMPLETION) from None
+    usage = answer.usage
     return Answer(
-        body=completed,
-        usage=parse_usage(answer.usage),
-        response_id=_string(answer.id),
-        response_model=_string(answer.model),
-        finish_reasons=tuple([c.finish_reason for c in choices if _string(c.finish_reason)]),
-        estimated_output_tokens=sum([len(c.message.content) for c in choices]) // BYTES_PER_TOKEN,
+        completed,
+        None if usage is None else count(usage),
+        answer.id or None,
+        answer.model or None,
+        reasons,
+        0 if usage is not None else _estimate(choices),
     )
+
+
+def _decode_loosely(body: bytes) -> ChatCompletion:
+    """An answer whose id, model or usage are not what they should be."""
+    answer = UNCOUNTED.decode(body)
+    id, model = (value if isinstance(value, str) else None for value in (answer.id, answer.model))
+    usage = decode_loosely(answer.usage)
+    return ChatCompletion(answer.choices, id, model, answer.created, usage)
+
+
+def _insert_one(body: bytes, choice: Choice, created: Buffer) -> bytes | None:
+    """As `_insert`, for one choice; what a long message says is not searched."""
+    message = choice.message
+    if message.role is None or message.annotations == _NULL:
+        return None
+    if len(body) >= _LONG:
+        return _insert_long(body, choice, created)
+    head, opening, tail = body.partition(_OPENING)
+    if not opening or body.count(_KEY) != 1:
+        return None
+    pieces: Pieces = [head]
+    _complete_choice(pieces, choice, created)
+    pieces.append(opening)
+    _complete_message(pieces, message)
+    pieces.append(tail)
+    return b"".join(pieces)
+
+
+def _insert_long(body: bytes, choice: Choice, created: Buffer) -> bytes | None:
+    message = choice.message
+    text = memoryview(body)
+    key = body.find(_OPENING)
+    start = key + len(_OPENING)
+    said = body.find(_CONTENT, start) + len(_CONTENT)
+    end = said + len(message.content)
+    if (
+        key < 0
+        or msgspec.Raw(text[said:end]) != message.content
+        or body.count(_KEY, 0, said) != 1
+        or body.count(_KEY, end)
+    ):
+        return None
+    pieces: Pieces = [text[:key]]
+    _complete_choice(pieces, choice, created)
+    pieces.append(_OPENING)
+    _complete_message(pieces, message)
+    pieces.append(text[start:])
+    return b"".join(pieces)
 
 
 def _insert(body: bytes, choices: Sequence[Choice], created: Buffer) -> bytes | None:
@@ -65,7 +140,7 @@ def _insert(body: bytes, choices: Sequence[Choice], created: Buffer) -> bytes | 
     """
     if body.count(_KEY) != len(choices):
         return None
-    pieces: list[bytes] = []
+    pieces: Pieces = []
     end = 0
     for choice in choices:
         key = body.index(_KEY, end)
@@ -75,8 +150,10 @@ def _insert(body: bytes, choices: Sequence[Choice], created: Buffer) -> bytes | 
         message = choice.message
         if message.role is None or message.annotations == _NULL:
             return None  # There may be no first member to stand before, or there is one to replace.
-        pieces += (body[end:key], _choice_head(choice, created))
-        pieces += (body[key:start], _message_head(message))
+        pieces.append(body[end:key])
+        _complete_choice(pieces, choice, created)
+        pieces.append(body[key:start])
+        _complete_message(pieces, message)
         end = start
     pieces.append(body[end:])
     return b"".join(pieces)
@@ -90,11 +167,15 @@ def _splice(body: bytes, choices: Sequence[Choice], created: Buffer) -> bytes:
         text = bytes(raw)
         parts = decode_members(text)
         message = bytes(parts["message"])
-        added = _members_of(_message_head(choice.message))
+        lacking: Pieces = []
+        _complete_message(lacking, choice.message)
+        added = _members_of(lacking)
         if choice.message.annotations == _NULL:
             added["annotations"] = msgspec.Raw(b"[]")
-        spliced = splice(message, decode_members(message), added)
-        changes: Changes = {**_members_of(_choice_head(choice, created)), "message": spliced}
+        changes: dict[str, Buffer] = {"message": splice(message, decode_members(message), added)}
+        lacking = []
+        _complete_choice(lacking, choice, created)
+        changes.update(_members_of(lacking))
         start = body.index(text, end)
         pieces += (body[end:start], splice(text, parts, changes))
         end = start + len(text)
@@ -102,27 +183,29 @@ def _splice(body: bytes, choices: Sequence[Choice], created: Buffer) -> bytes:
     return b"".join(pieces)
 
 
-def _members_of(head: bytes) -> Members:
-    return decode_members(b"{%b}" % head.rstrip(b","))
+def _members_of(pieces: Pieces) -> Members:
+    return decode_members(b"{%b}" % b"".join(pieces).rstrip(b","))
 
 
-def _choice_head(choice: Choice, created: Buffer) -> bytes:
-    """The members that a choice lacks, each with its comma."""
-    head = b"" if choice.created else b'"created":%b,' % created
-    return head if choice.logprobs else head + b'"logprobs":null,'
+def _complete_choice(pieces: Pieces, choice: Choice, created: Buffer) -> None:
+    """Append the members that a choice lacks, each with its comma."""
+    if not choice.created:
+        pieces += (b'"created":', created, b",")
+    if not choice.logprobs:
+        pieces.append(b'"logprobs":null,')
 
 
-def _message_head(message: ChatCompletionMessage) -> bytes:
-    """The members that a message lacks, each with its comma."""
-    head = b"" if message.contents else b'"contents":%b,' % message.content
+def _complete_message(pieces: Pieces, message: ChatCompletionMessage) -> None:
+    """Append the members that a message lacks, each with its comma."""
+    if not message.contents:
+        pieces += (b'"contents":', message.content, b",")
     if not message.refusal:
-        head += b'"refusal":null,'
+        pieces.append(b'"refusal":null,')
     if not message.annotations:
-        head += b'"annotations":[],'
+        pieces.append(b'"annotations":[],')
     if not message.audio:
-        head += b'"audio":null,'
-    return head
+        pieces.append(b'"audio":null,')
 
 
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _estimate(choices: Sequence[Choice]) -> int:
+    return sum([len(choice.message.content) for choice in choices]) // BYTES_PER_TOKEN
