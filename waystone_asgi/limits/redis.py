@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import sha1
 from typing import Any, cast
 
@@ -100,16 +101,17 @@ class RedisCounters:
 
     def _pool(self) -> ConnectionPool[Any]:
         """What the URL says, as the library reads it; no connection comes from it."""
-        try:
-            return ConnectionPool.from_url(
+        with suppress(Exception):
+            pool: ConnectionPool[Any] = ConnectionPool.from_url(
                 self._url,
                 decode_components=True,
                 connect_timeout=CONNECT_SECONDS,
                 stream_timeout=self._timeout,
             )
-        except Exception:
-            # The error would quote the URL, and a password with it.
-            raise ConfigurationError("The URL of the Redis database is not valid.") from None
+            if pool.location is not None:
+                return pool
+        # The library's error would quote the URL, and a password with it.
+        raise ConfigurationError("The URL of the Redis database is not valid.")
 
     async def _stay_connected(self) -> None:
         while True:
@@ -125,11 +127,13 @@ class RedisCounters:
     async def _connect(self) -> None:
         """Return when the connection has come and gone."""
         pool = self._pool()
+        location = pool.location
+        assert location is not None
         # A connection that is made and cannot be opened would leave its queues unclosed.
         with anyio.fail_after(CONNECT_SECONDS):
-            if not (pool.location and await pool.location.check()):
-                raise ConnectionError(f"Nobody listens at {pool.location}.")
-        connection: BaseConnection = pool.connection_class(pool.location, **pool.connection_kwargs)
+            if not await location.check():
+                raise ConnectionError(f"Nobody listens at {location}.")
+        connection: BaseConnection = pool.connection_class(location, **pool.connection_kwargs)
 
         def connected() -> None:
             self._connection = connection

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import threading
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from waystone_asgi.loops import on_asyncio, spawn, waker
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_which_loop_runs(anyio_backend_name: str) -> None:
+    assert on_asyncio() == (anyio_backend_name == "asyncio")
+
+
+async def test_it_is_woken_from_a_thread() -> None:
+    woken = anyio.Event()
+    thread = threading.Thread(target=waker(), args=[woken.set])
+    thread.start()
+    await woken.wait()
+    thread.join()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_one_that_ended_is_not_woken(backend: str) -> None:
+    async def wake() -> object:
+        return waker()
+
+    wake_up = anyio.run(wake, backend=backend)
+    with pytest.raises(RuntimeError):
+        wake_up(print)  # type: ignore[operator]
+
+
+async def test_a_task_outlives_the_scope_that_began_it() -> None:
+    steps: list[str] = []
+    ended = anyio.Event()
+
+    async def work(name: str) -> None:
+        await anyio.lowlevel.checkpoint()
+        steps.append(name)
+        ended.set()
+
+    with anyio.CancelScope() as scope:
+        task = spawn(work, "late")
+        scope.cancel()
+        await anyio.lowlevel.checkpoint()
+    assert task is not None
+    await ended.wait()
+    assert steps == ["late"]
