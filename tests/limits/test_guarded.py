@@ -286,6 +286,17 @@ async def test_it_waits_for_a_backend_that_hangs(backend: Shaky, names: Names) -
         assert await held(backend.inner, names.charge()) == 1
 
 
+async def test_opening_that_is_cancelled(backend: Shaky) -> None:
+    backend.hangs = True
+    counters = GuardedCounters(backend, patience=NEVER)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(counters.open)
+        await anyio.wait_all_tasks_blocked()
+        assert backend.open_now
+        tasks.cancel_scope.cancel()
+    assert not backend.open_now
+
+
 async def test_what_fails_by_itself_holds_nobody_up(backend: Shaky, names: Names) -> None:
     async with guard(backend, failures=10**6) as counters:
         taken = [await reserve(counters, names.charge(1)) for _ in range(200)]
