@@ -69,6 +69,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.counters: dict[tuple[str, int], int] = {}
+        self.probed: tuple[int, ...] = ()
         self.held: dict[str, tuple[str, float, str]] = {}
 
     def do(self, *operations: Operation) -> list[Taken | Refused | None]:
@@ -85,16 +86,26 @@ class Shelf:
         )
         answers = books.apply()
         self.counters |= {(row.counter, row.bucket): row.amount for row in books.rows}
-        self.held |= {row.id: (row.state, row.expires, row.parts) for row in books.put}
         for id in books.gone:
             self.held.pop(id, None)
+        self.held |= {row.id: (row.state, row.expires, row.parts) for row in books.put}
         return answers
 
     async def reserve(
         self, charges: Sequence[Charge], *, now: float, lease: float, id: str | None = None
     ) -> Taken | Refused:
-        [answer] = self.do(reservation(charges, now, lease, id))
+        # With a neighbour who looks at the same counters, and leaves them as they are.
+        free = [Charge(charge.counter, charge.window, 0, 0) for charge in charges]
+        probe = Taken("probe", tuple(free), (), (), tuple(c.window.span(now)[0] for c in free))
+        answer, seen, _ = self.do(
+            reservation(charges, now, lease, id),
+            reservation(free, now, lease, "probe"),
+            settlement(probe, [0] * len(free)),
+        )
         assert answer is not None
+        assert isinstance(seen, Taken)
+        assert "probe" not in self.held
+        self.probed = seen.used
         return answer
 
     async def settle(self, taken: Taken, amounts: Sequence[int]) -> None:
@@ -143,6 +154,8 @@ def test_they_count_as_the_model_does(
             before = [model.held(charge, now) for charge in step]
             expected = model.reserve(step, now, 120, id)
             outcome = run(counters.reserve(step, now=now, lease=120, id=id))
+            if isinstance(counters, Shelf):
+                assert counters.probed == tuple(model.held(charge, now) for charge in step)
             if isinstance(outcome, Refused):
                 assert expected == []
                 assert outcome.used == tuple(before[index] for index in outcome.indexes)
