@@ -207,6 +207,20 @@ async def test_after_some_failures_it_is_left_alone(
     assert "more" not in caplog.text
 
 
+async def test_those_held_up_together_count_as_one(backend: Shaky, names: Names) -> None:
+    async with guard(backend, deadline=SOON) as counters:
+        for _ in range(2):
+            backend.hangs = True
+            async with anyio.create_task_group() as tasks:
+                for _ in range(10):
+                    tasks.start_soon(reserve, counters, names.charge(1))
+            assert not counters.away
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(reserve, counters, names.charge(1))
+        assert counters.away
+
+
 async def test_a_success_in_between_forgives(backend: Shaky, names: Names) -> None:
     async with guard(backend, failures=2) as counters:
         for _ in range(3):

@@ -9,7 +9,7 @@ import pytest
 from coredis.exceptions import ConnectionError
 
 from tests.limits.backends import LEASE, NOON, Names, held, take
-from waystone_asgi.charges import Charge, Window
+from waystone_asgi.charges import Charge, Taken, Window
 from waystone_asgi.limits.redis import RedisCounters
 
 pytestmark = pytest.mark.anyio
@@ -114,6 +114,26 @@ async def test_keys_go_by_themselves(
     assert await admin.exists([reservation]) == 0
     assert await admin.ttl(key_of(minute)) == pytest.approx(60 + 60, abs=5)
     assert await admin.exists([key_of(slots)]) == 0
+    await counters.settle(await named(counters, minute, names.prefix), [1])
+    assert await admin.exists([reservation]) == 0
+    assert await admin.zscore("waystone_leases", names.prefix) is None
+
+
+async def named(counters: RedisCounters, charge: Charge, id: str) -> Taken:
+    taken = await counters.reserve([charge], now=NOON, lease=LEASE, id=id)
+    assert isinstance(taken, Taken)
+    return taken
+
+
+async def test_a_counter_that_was_lost_is_not_below_nothing(
+    counters: RedisCounters, admin: coredis.Redis[bytes], names: Names
+) -> None:
+    charge = names.charge(10)
+    taken = await take(counters, charge)
+    await admin.delete([key_of(charge)])
+    await take(counters, names.charge(1))
+    await counters.settle(taken, [3])
+    assert await held(counters, charge) >= 0
 
 
 async def test_old_buckets_go(

@@ -97,6 +97,7 @@ class GuardedCounters:
         if self.away:
             return await self._reserve_here(charges, now, lease)
         id = id or new_id()
+        before = self._failures
         try:
             with anyio.fail_after(self._deadline):
                 outcome = await self._backend.reserve(charges, now=now, lease=lease, id=id)
@@ -105,7 +106,7 @@ class GuardedCounters:
             buckets = tuple(charge.window.span(now)[0] for charge in charges)
             none = (0,) * len(charges)
             self._owe(Taken(id, tuple(charges), none, none, buckets), none)
-            self._failed(error)
+            self._failed(error, before)
             return await self._reserve_here(charges, now, lease)
         self._failures = 0
         return outcome
@@ -118,12 +119,13 @@ class GuardedCounters:
         elif self.away:
             self._owe(taken, amounts)
         else:
+            before = self._failures
             try:
                 with anyio.fail_after(self._deadline):
                     await self._backend.settle(taken, amounts)
             except BaseException as error:
                 self._owe(taken, amounts)
-                self._failed(error)
+                self._failed(error, before)
             else:
                 self._failures = 0
 
@@ -147,11 +149,16 @@ class GuardedCounters:
             return msgspec.structs.replace(outcome, local=True)
         return outcome
 
-    def _failed(self, error: BaseException) -> None:
-        """Take note of a failure. A cancellation is none of the backend's, and goes on."""
+    def _failed(self, error: BaseException, before: int) -> None:
+        """Take note of a failure. A cancellation is none of the backend's, and goes on.
+
+        Calls that were under way together, when one of them failed, count as one: a moment's delay
+        holds up many. `before` is how many failures there were when the call began.
+        """
         if not isinstance(error, Exception):
             raise error
-        self._failures += 1
+        if self._failures == before:
+            self._failures += 1
         if self._failures >= self._tolerated and not self.away:
             self._leave(error)
 

@@ -54,38 +54,39 @@ CREATE INDEX IF NOT EXISTS waystone_reservations_ends ON waystone_reservations (
 _EXIST = "SELECT 1 FROM pg_class WHERE oid = to_regclass('waystone_reservations_ends')"
 _LOCK = """
 BEGIN;
-SELECT pg_advisory_xact_lock({}, stripe) FROM unnest('{{{}}}'::integer[]) AS stripe
+SELECT pg_advisory_xact_lock({}, stripe) FROM unnest('{{{}}}'::integer[]) AS stripe;
 """
-_READ = """
+# Each statement sees what was committed before it began, so the one that reads comes by itself.
+_PREPARE = """
+PREPARE waystone_read (double precision, json, json) AS
 SELECT
     (SELECT coalesce(json_agg(json_build_array(id, state, expires, parts)), '[]')
     FROM waystone_reservations
-    WHERE state = 'open' AND expires <= $1::double precision
-        OR id = ANY(ARRAY(SELECT json_array_elements_text($2::json)))),
+    WHERE state = 'open' AND expires <= $1
+        OR id = ANY(ARRAY(SELECT json_array_elements_text($2)))),
     (SELECT coalesce(json_agg(json_build_array(counter, bucket, amount)), '[]')
     FROM waystone_counters
-    WHERE counter = ANY(ARRAY(SELECT json_array_elements_text($3::json))))
-"""
-# Rounded up, `ends` seldom changes, and rows whose indexed columns stay are cheap to update.
-_WRITE = """
+    WHERE counter = ANY(ARRAY(SELECT json_array_elements_text($3))));
+-- Rounded up, `ends` seldom changes, and rows whose indexed columns stay are cheap to update.
+PREPARE waystone_write (json, json, json) AS
 WITH counters AS (
     INSERT INTO waystone_counters AS old
     SELECT row->>0, (row->>1)::bigint, (row->>2)::bigint,
         (extract(epoch FROM now())::bigint + (row->>3)::bigint) / 600 * 600 + 600
-    FROM json_array_elements($1::json) AS row
+    FROM json_array_elements($1) AS row
     ON CONFLICT (counter, bucket) DO
     UPDATE SET amount = excluded.amount, ends = greatest(old.ends, excluded.ends)
 ), held AS (
     INSERT INTO waystone_reservations
     SELECT row->>0, row->>1, (row->>2)::double precision,
         extract(epoch FROM now())::bigint + (row->>3)::bigint, row->>4
-    FROM json_array_elements($2::json) AS row
+    FROM json_array_elements($2) AS row
     ON CONFLICT (id) DO
     UPDATE SET state = excluded.state, expires = excluded.expires, ends = excluded.ends,
         parts = excluded.parts
 )
 DELETE FROM waystone_reservations
-WHERE id = ANY(ARRAY(SELECT json_array_elements_text($3::json)))
+WHERE id = ANY(ARRAY(SELECT json_array_elements_text($3)))
 """
 _PURGES = [
     f"""
@@ -161,8 +162,7 @@ class _Database(Worker[Operation, pq.abc.PGconn]):
         if not _run(connection, _EXIST).ntuples:
             _run(connection, _TABLES)
         _run(connection, "COMMIT")
-        for name, query in (("read", _READ), ("write", _WRITE)):
-            _good(connection.prepare(name.encode(), query.encode()))
+        _run(connection, _PREPARE)
         return connection
 
     def close(self, connection: pq.abc.PGconn) -> None:
@@ -174,9 +174,10 @@ class _Database(Worker[Operation, pq.abc.PGconn]):
         books = self._read(connection, [job.operation for job in jobs])
         answers = books.apply()
         if books.rows or books.put or books.gone:
-            values = [_encode(part) for part in (books.rows, books.put, books.gone)]
-            _good(connection.exec_prepared(b"write", values))
-        _run(connection, "COMMIT")
+            write = _call("write", connection, books.rows, books.put, books.gone)
+            _run(connection, f"{write}; COMMIT")
+        else:
+            _run(connection, "COMMIT")
         for job, answer in zip(jobs, answers, strict=True):
             job.answer = answer
         self._purge(connection)
@@ -188,9 +189,9 @@ class _Database(Worker[Operation, pq.abc.PGconn]):
             books = Books(operations)
             locked |= books.keys
             stripes = sorted({zlib.crc32(key.encode()) % _STRIPES for key in locked})
-            _run(connection, _LOCK.format(_LOCKS, ",".join(map(str, stripes))))
-            values = [str(books.latest).encode(), _encode(books.ids), _encode(list(locked))]
-            row = _good(connection.exec_prepared(b"read", values))
+            lock = _LOCK.format(_LOCKS, ",".join(map(str, stripes)))
+            latest = max(books.latest, 0)
+            row = _run(connection, lock + _call("read", connection, latest, books.ids, [*locked]))
             books.load_held(_held_decoder.decode(row.get_value(0, 0) or b""))
             if books.keys <= locked:
                 books.load_counters(_counters_decoder.decode(row.get_value(0, 1) or b""))
@@ -206,11 +207,15 @@ class _Database(Worker[Operation, pq.abc.PGconn]):
             self._purge_at = time.monotonic() + pause
 
 
+def _call(name: str, connection: pq.abc.PGconn, *values: object) -> str:
+    escape = pq.Escaping(connection).escape_literal
+    literals = [bytes(escape(_encode(value))).decode() for value in values]
+    return f"EXECUTE waystone_{name} ({', '.join(literals)})"
+
+
 def _run(connection: pq.abc.PGconn, statements: str) -> pq.abc.PGresult:
-    return _good(connection.exec_(statements.encode()))
-
-
-def _good(result: pq.abc.PGresult) -> pq.abc.PGresult:
+    """The result of the last of the statements, which make one round trip."""
+    result = connection.exec_(statements.encode())
     if result.status not in _GOOD:
         raise error_from_result(result)
     return result

@@ -23,7 +23,7 @@ end
 
 local function replace(key, bucket, reserved, amount, keeps)
     local held = tonumber(redis.call('HGET', key, bucket))
-    if held then amount = math.max(0, held + amount - reserved) end
+    if held then amount = held + amount - reserved end
     if amount ~= (held or 0) then write(key, bucket, amount, keeps) end
 end
 """
