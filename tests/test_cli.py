@@ -242,6 +242,9 @@ def test_check_shows_what_a_file_means(capsys: pytest.CaptureFixture[str], direc
         [],
         ["ledger"],
         ["waystone.db", "(sqlite)"],
+        [],
+        ["state"],
+        ["memory,", "lost", "at", "the", "end"],
     ]
     assert list(directory.iterdir()) == [directory / "waystone.toml"]
 
@@ -273,6 +276,25 @@ def test_check_of_a_file_for_a_host(capsys: pytest.CaptureFixture[str], director
     output = capsys.readouterr().out
     assert "none: `serve` needs api_keys" in output
     assert "memory, lost at the end" in output
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:////var/state.db", "/var/state.db (sqlite)"),
+        (f"redis://:{CANARY}@redis.test:6379/0", "redis.test (redis)"),
+        (f"postgresql://u:{CANARY}@one,two/db", "one,two (postgresql)"),
+        ("postgresql:///db", "this machine (postgresql)"),
+    ],
+)
+def test_check_says_where_state_is(
+    capsys: pytest.CaptureFixture[str], directory: Path, url: str, shown: str
+) -> None:
+    (directory / "host.toml").write_text(f"state.url = '{url}'\n[providers.echo]")
+    assert main(["check", "--config", "host.toml"]) == 0
+    output = capsys.readouterr().out
+    assert output.endswith(f"state\n  {shown}\n")
+    assert CANARY not in output
 
 
 def test_check_refuses(capsys: pytest.CaptureFixture[str], directory: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import time
 from typing import get_args
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show providers, models, aliases, callers, rulesets and the ledger, or explain a request."""
+    """Show providers, models, callers, rulesets and where things are kept, or explain a request."""
     config, made_key = configuration(arguments.config)
     settings = settings_of(replace(config, rulesets=(), prices={}))
     Gateway(**settings | {"allow_anonymous": not config.api_keys})
@@ -62,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     _say_section("callers", [[_MADE]] if made_key else _callers(config))
     _say_section("rulesets", [list(row) for each in config.rulesets for row in describe(each)])
     _say_section("ledger", [[ledger_name(config.usage_url or "")]])
+    _say_section("state", [[_state(config.state.url)]])
     return 0
 
 
@@ -145,6 +147,16 @@ def _callers(config: Config) -> list[list[str]]:
         ]
         for key in config.api_keys
     ]
+
+
+def _state(url: str) -> str:
+    """Where users, groups and counters are, without the credential of a server."""
+    kind, _, rest = url.partition(":")
+    if kind == "memory":
+        return "memory, lost at the end"
+    if kind == "sqlite":
+        return f"{rest[3:]} (sqlite)"
+    return f"{urlsplit(url).hostname or 'this machine'} ({kind})"
 
 
 def _address(endpoint: Endpoint) -> str:
