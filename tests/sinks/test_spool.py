@@ -19,6 +19,8 @@ import anyio.lowlevel
 import pytest
 
 import waystone_asgi
+from tests.asgi import KEY, request
+from waystone_asgi import Gateway
 from waystone_asgi.exceptions import ConfigurationError
 from waystone_asgi.records import UsageRecord
 from waystone_asgi.sinks import MemorySink, RecordsRefusedError, Spool, open_sink
@@ -497,6 +499,20 @@ async def test_a_sink_away_under_load(
     await outbox.aclose()
     assert (outbox.dropped, outbox.failed) == (0, 0)
     assert receiver.got == names(*range(2000))
+
+
+async def test_a_gateway_with_a_spool(path: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.db"
+    usage = {"url": f"sqlite:///{ledger}", "spool": str(path)}
+    document = {"api_keys": [KEY], "providers": {"echo": {}}, "usage": usage}
+    body = {"model": "echo/echo", "messages": [{"role": "user", "content": "one two"}]}
+    gateway = Gateway.from_config(document)
+    for run in (1, 2):
+        async with gateway.running():
+            for _ in range(3):
+                assert (await request(gateway, "/v1/chat/completions", body)).status == 200
+        assert rows(ledger, "SELECT count(*) FROM usage_records") == [(3 * run,)]
+    assert rows(path, "SELECT * FROM spooled") == []
 
 
 KILLS = int(os.environ.get("WAYSTONE_TEST_KILLS", "6"))

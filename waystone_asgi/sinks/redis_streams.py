@@ -1,6 +1,6 @@
 """Finished records come in; entries of a Redis stream come out, for others to read in groups.
 
-An entry has the fields `id` and `record`, which is one JSON object. A batch is one pipeline on a
+An entry has the fields `id` and `record`, which is one JSON object. A batch is some pipelines on a
 connection of its own: a batch comes every 100 ms at most, and a connection that nobody keeps needs
 no task, on any event loop. A batch that is sent twice is in the stream twice; readers go by `id`.
 """
@@ -21,6 +21,9 @@ from .refusals import RecordsRefusedError
 
 MAX_ENTRIES = 1_000_000
 TIMEOUT_SECONDS = 5.0
+
+_PORTION = 64
+"""How many entries are a pipeline: the library makes commands on the event loop, 30 µs each."""
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
@@ -77,8 +80,12 @@ class RedisStreamsSink:
         # A connection that is made and cannot be opened would leave its queues unclosed.
         if not (location and await location.check()):
             raise ConnectionError(f"Nobody listens at {location}.")
-        pipeline = client.pipeline(transaction=False, raise_on_error=False)
-        async with client, pipeline:
+        async with client:
+            for start in range(0, len(entries), _PORTION):
+                await self._send(client, entries[start : start + _PORTION])
+
+    async def _send(self, client: Redis[bytes], entries: Sequence[tuple[str, bytes]]) -> None:
+        async with client.pipeline(transaction=False, raise_on_error=False) as pipeline:
             for id, record in entries:
                 pipeline.xadd(
                     self.stream,

@@ -89,6 +89,8 @@ class Spool:
 
     async def open(self) -> None:
         """Open the file and the sink, and begin to deliver; raises `ConfigurationError`."""
+        # Events and limiters belong to one event loop, and a gateway may outlive it.
+        self._limiter = anyio.CapacityLimiter(1)
         try:
             await self._do(self._file.open)
         except sqlite3.Error as error:

@@ -65,9 +65,7 @@ class SpoolFile:
         """
         try:
             rows = [
-                (len(portion), bytes(_encoder.encode_lines(portion)))
-                for start in range(0, len(records), PORTION)
-                for portion in [records[start : start + PORTION]]
+                _row(records[start : start + PORTION]) for start in range(0, len(records), PORTION)
             ]
         except UnicodeError:
             if len(records) > 1:
@@ -203,6 +201,12 @@ class SpoolFile:
                 "INSERT INTO refused (time, reason, record) VALUES (?, ?, ?)",
                 [(now, reason, record) for _, record, reason in refused],
             )
+
+
+def _row(records: Sequence[UsageRecord]) -> tuple[int, bytes]:
+    lines = bytes(_encoder.encode_lines(records))
+    time.sleep(0)  # lets go of the interpreter's lock
+    return len(records), lines
 
 
 def _is_json(record: UsageRecord) -> bool:

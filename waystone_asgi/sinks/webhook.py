@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+import anyio.to_thread
 import msgspec
 
 from ..exceptions import ConfigurationError, UpstreamError
@@ -78,12 +79,13 @@ class WebhookSink:
         if not records:
             return
         try:
-            body = _body(records)
+            # A large batch takes longer than requests should wait.
+            request = await anyio.to_thread.run_sync(self._request, records)
         except UnicodeError:
             raise RecordsRefusedError("The record is no JSON.") from None
         if self._upstream is None:
             self._upstream = HTTPXUpstream(max_connections=1)
-        status = await self._post(self._upstream, body)
+        status = await _post(self._upstream, request)
         if 200 <= status < 300:
             return
         message = f"The webhook's receiver answered with status {status}."
@@ -97,22 +99,12 @@ class WebhookSink:
             await self._upstream.aclose()
             self._upstream = None
 
-    async def _post(self, upstream: Upstream, body: bytes) -> int:
+    def _request(self, records: Sequence[UsageRecord]) -> UpstreamRequest:
+        body = _body(records)
         endpoint = msgspec.structs.replace(
             self._endpoint, headers=self._endpoint.headers + self._signed(body)
         )
-        response = await upstream.send(
-            UpstreamRequest(endpoint=endpoint, body=body, timeouts=self._timeouts)
-        )
-        try:
-            # Read to its end the connection can be used again, unless that would take too long.
-            left = _REPLY_BYTES
-            with suppress(UpstreamError):
-                while left > 0 and (data := await response.receive()):
-                    left -= len(data)
-        finally:
-            await response.aclose()
-        return response.status
+        return UpstreamRequest(endpoint=endpoint, body=body, timeouts=self._timeouts)
 
     def sign(self, id: bytes, moment: int, body: bytes) -> bytes:
         """The header `webhook-signature`: one signature a secret."""
@@ -130,6 +122,19 @@ class WebhookSink:
             (b"webhook-timestamp", b"%d" % moment),
             (b"webhook-signature", self.sign(id, moment, body)),
         )
+
+
+async def _post(upstream: Upstream, request: UpstreamRequest) -> int:
+    response = await upstream.send(request)
+    try:
+        # Read to its end the connection can be used again, unless that would take too long.
+        left = _REPLY_BYTES
+        with suppress(UpstreamError):
+            while left > 0 and (data := await response.receive()):
+                left -= len(data)
+    finally:
+        await response.aclose()
+    return response.status
 
 
 def _body(records: Sequence[UsageRecord]) -> bytes:
