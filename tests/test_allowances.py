@@ -20,11 +20,12 @@ from waystone_asgi import (
     Provider,
     Verdict,
 )
-from waystone_asgi.allowances import _span
+from waystone_asgi.allowances import _span, estimate
 from waystone_asgi.charges import Charge, Refused, Taken
 from waystone_asgi.exceptions import UpstreamError
 from waystone_asgi.limits import MemoryCounters
 from waystone_asgi.testing import FakeAnswer, FakeProvider, chunks, completion
+from waystone_asgi.wire.requests import decode_chat_request
 
 from .asgi import KEY, Answer, Caller, http_scope, request
 
@@ -420,3 +421,25 @@ async def test_a_guard_that_fails_lets_nothing_through(caplog: pytest.LogCapture
 def test_a_rule_names_a_guard_that_is_not_there() -> None:
     with pytest.raises(ConfigurationError, match="check_output"):
         make(FakeProvider(), {"check_output": "nobody"})
+
+
+@pytest.mark.parametrize(
+    ("members", "output_tokens"),
+    [
+        ({}, None),
+        ({"max_completion_tokens": 20}, 20),
+        ({"max_completion_tokens": 20.0, "n": 3}, 60),
+        ({"max_tokens": 7}, 7),
+        ({"max_tokens": 7, "max_completion_tokens": 5}, 5),
+        ({"max_tokens": None}, None),
+        ({"max_tokens": "many"}, None),
+        ({"max_tokens": 10**30}, None),
+        ({"stop": ["max_tokens"]}, None),
+    ],
+)
+def test_what_a_request_may_use(members: dict[str, Any], output_tokens: int | None) -> None:
+    document = {"model": "m", "messages": [{"role": "user", "content": "x" * 400}], **members}
+    body = json.dumps(document).encode()
+    found = estimate(decode_chat_request(body))
+    assert found.output_tokens == output_tokens
+    assert found.input_tokens == len(body) // 4
