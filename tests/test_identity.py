@@ -129,7 +129,7 @@ def test_every_depth_is_taken_or_refused() -> None:
         (
             '{"group":{"id":"acme","metadata":{"a":1}}}',
             Entity("ann", None, "key"),
-            Entity("acme", {"a": 1}, "key"),
+            Entity("acme", {"a": 1}, "key", "claimed"),
         ),
     ],
 )
@@ -166,7 +166,7 @@ def test_a_claim_against_what_a_key_pins(document: str) -> None:
         (b'{"user":"ann"}', Identity(user=Entity("ann", None, "key"))),
         (
             b'{"group":{"id":"acme","metadata":{"a":1}}}',
-            Identity(group=Entity("acme", {"a": 1}, "key")),
+            Identity(group=Entity("acme", {"a": 1}, "key", "claimed")),
         ),
     ],
 )
@@ -521,3 +521,23 @@ async def test_what_does_not_fit_is_refused_where_it_was_said(where: str, param:
     assert caught.value.param == param
     layers = await merge(MemoryEntities(), Identity(HOST, entity("acme")), where)
     assert layers == ({"host": {"tier": "free"}}, {})
+
+
+@pytest.mark.anyio
+async def test_what_a_body_says_of_a_pinned_user_is_a_claim() -> None:
+    entities = MemoryEntities()
+    document = '{"user": {"id": "ann", "metadata": {"tier": "pro"}}}'
+    identity = await Naming().name(CONNECTION, Principal("p", "ann"), {"waystone": document})
+    assert identity.user is not None
+    assert (identity.user.source, identity.user.layer) == ("key", "claimed")
+    layers, _ = await entities.merge(identity.user, identity.group)
+    assert layers == {"claimed": {"tier": "pro"}}
+
+
+@pytest.mark.anyio
+async def test_a_layer_that_is_none() -> None:
+    def hook(*_: object) -> Identity:
+        return Identity(Entity("ann", {"a": 1}, "host", cast("Source", "nobody")))
+
+    with pytest.raises(InternalError):
+        await Naming(hook).name(CONNECTION, Principal("p"), {})

@@ -200,7 +200,9 @@ def _check(identity: Identity) -> Identity:
             continue
         if not isinstance(entity, Entity) or not isinstance(entity.id, str):
             raise _unusable(entity)
-        if entity.source not in _SOURCES or not isinstance(entity.metadata, dict | None):
+        if entity.layer not in _SOURCES or entity.source not in _SOURCES:
+            raise _unusable(entity)
+        if not isinstance(entity.metadata, dict | None):
             raise _unusable(entity)
         if not 1 <= len(entity.id) <= 256:
             raise InvalidRequestError("Ids have 1 to 256 characters.", param=FIELD)
@@ -233,4 +235,7 @@ def _combine(
         id, metadata = str(claimed), None
     if pinned is not None and id != pinned:
         raise PermissionDeniedError(f"This key may not act for another {kind}.", param=FIELD)
-    return Entity(id, metadata, "claimed" if pinned is None else "key")
+    if pinned is None:
+        return Entity(id, metadata, "claimed")
+    # The credential says who it is, and not what the body says of them.
+    return Entity(id, metadata, "key", None if metadata is None else "claimed")

@@ -55,11 +55,21 @@ class Principal(Struct, frozen=True, gc=False):
 
 
 class Entity(Struct, frozen=True, gc=False):
-    """A user or a group. `source` says who named it: host, credential, or request body."""
+    """A user or a group. `source` says who named it: host, credential, or request body.
+
+    `metadata_source` says who said the metadata, where that was somebody else: a credential may pin
+    a user of whom the body says more.
+    """
 
     id: str
     metadata: JSONObject | None = None
     source: Source = "host"
+    metadata_source: Source | None = None
+
+    @property
+    def layer(self) -> Source:
+        """Whose word the metadata is."""
+        return self.metadata_source or self.source
 
     def __repr__(self) -> str:
         # The metadata is the caller's and may be anything.

@@ -131,10 +131,10 @@ class CachedEntities:
         stored = self._known.of(kind).entries.get(entity.id)
         known = self._pending(kind, entity.id, NO_LAYERS) if stored is None else stored.layers
         changes = plain(kind, entity.metadata)
-        layers = merge(kind, known, entity.source, changes)
+        layers = merge(kind, known, entity.layer, changes)
         until = 0.0 if stored is None or stored.until <= self._clock() else stored.until
         changed = stored is None or layers is not stored.layers
-        return Named(kind, entity.id, entity.source, changes, layers, until, changed)
+        return Named(kind, entity.id, entity.layer, changes, layers, until, changed)
 
     def _begin(self, named: Named | None) -> Job | None:
         """Remember what was said, and ask the store where it has to know or is to be asked."""

@@ -40,7 +40,7 @@ class Stored:
         metadata = entity.metadata
         if not metadata:
             self.said = entity
-        elif not holds(self.layers.get(entity.source, _NO_METADATA), metadata):
+        elif not holds(self.layers.get(entity.layer, _NO_METADATA), metadata):
             return False
         elif None not in metadata.values():
             self.said = entity

@@ -55,7 +55,7 @@ class MemoryEntities:
         if stored is not None and stored.holds(entity):
             return stored
         layers = NO_LAYERS if stored is None else stored.layers
-        return Stored(merge(kind, layers, entity.source, plain(kind, entity.metadata)))
+        return Stored(merge(kind, layers, entity.layer, plain(kind, entity.metadata)))
 
 
 class MemoryStore:
