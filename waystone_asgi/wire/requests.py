@@ -14,7 +14,7 @@ from ..exceptions import InvalidRequestError
 from .chat import DOCUMENT, ITEMS, REQUEST, ChatCompletionRequest, Said
 from .members import MALFORMED, Changes, Members, decode_members, encode, splice
 from .messages import CheckedRequest, check
-from .plain import FIELDS, LONG, PLAIN, PlainRequest, is_right
+from .plain import FIELDS, LONG, PLAIN, PlainRequest, is_right, take_contents
 from .refusals import decode_document, decode_members_once, invalid
 
 _compact: Callable[..., bytes] = msgspec.json.format
@@ -50,18 +50,20 @@ def decode_chat_request(body: bytes) -> ChatRequest:
             body.decode()
         if not is_right(request, carried=carried):
             return _decode_any(body)
-        size = len(encode(request))
+        # A long request is not written again with all that is said in it.
+        taken = take_contents(request.messages) if carried else 0
+        size = taken + len(encode(request))
         if size == len(body):
             return ChatRequest(request, body, _NOTHING, True, True)
         if size == len(_compact(body, indent=-1)):
             return ChatRequest(request, body, _NOTHING, True)
-        _check_keys(body, request, carried)
+        _check_keys(body, request, taken)
     except (*MALFORMED, ValueError):
         return _decode_any(body)
     return ChatRequest(request, body)
 
 
-def _check_keys(body: bytes, request: PlainRequest, carried: bool) -> None:
+def _check_keys(body: bytes, request: PlainRequest, taken: int) -> None:
     """Refuse keys that stand twice, where they could be taken for another request or message.
 
     Raises one of `MALFORMED` for a member that is none.
@@ -69,15 +71,16 @@ def _check_keys(body: bytes, request: PlainRequest, carried: bool) -> None:
     members = decode_members_once(body)
     for name in members.keys() - FIELDS:
         DOCUMENT.decode(members[name])
-    messages = bytes(members["messages"])
-    if not carried:
+    messages = members["messages"]
+    if len(body) < LONG:
         DOCUMENT.decode(messages)
-    if len(encode(request.messages)) not in (len(messages), len(_compact(messages, indent=-1))):
+    size = taken + len(encode(request.messages))
+    if size not in (len(messages), len(_compact(messages, indent=-1))):
         _check_messages(messages)
     _check_nested(request, members)
 
 
-def _check_messages(messages: bytes) -> None:
+def _check_messages(messages: msgspec.Raw) -> None:
     for index, message in enumerate(ITEMS.decode(messages)):
         decode_members_once(bytes(message), f"messages[{index}]")
 
@@ -96,7 +99,7 @@ def _decode_any(body: bytes) -> ChatRequest:
         request = check(document)
     except (msgspec.ValidationError, RecursionError) as error:
         raise invalid(error, document) from None
-    _check_messages(bytes(members["messages"]))
+    _check_messages(members["messages"])
     _check_nested(request, members)
     return ChatRequest(REQUEST.decode(body), body, _respell(request, members))
 
