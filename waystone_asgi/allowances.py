@@ -188,10 +188,9 @@ def estimate(request: ChatRequest) -> Estimate:
     """The most that a request may use, from its length and from what it says itself."""
     view = request.view
     limit = view.max_completion_tokens
-    if limit is None and b'"max_tokens"' in request.document:
+    if limit is None and type(view.max_tokens) is int and 0 <= view.max_tokens < 10**9:
         # The name that it had before, and has with many vendors still.
-        said = bytes(request.members.get("max_tokens", b""))
-        limit = int(said) if said.isdigit() and len(said) < 10 else None
+        limit = view.max_tokens
     return Estimate(
         max(1, len(request.document) // BYTES_PER_TOKEN),
         None if limit is None else int(limit) * int(view.n or 1),

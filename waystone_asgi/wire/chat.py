@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 
 class Said:
@@ -36,13 +36,17 @@ Positive = Annotated[int, Meta(gt=0)] | Annotated[float, Meta(gt=0)]
 
 
 class ChatCompletionRequest(Said, Struct, omit_defaults=True, gc=False):
-    """The view of a request. `max_completion_tokens` and `n` are whole, whatever their spelling."""
+    """The view of a request. `max_completion_tokens` and `n` are whole, whatever their spelling.
+
+    `max_tokens` may be anything: it is not checked.
+    """
 
     model: Model
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     store: bool | None = None
     max_completion_tokens: Positive | None = None
+    max_tokens: Any = UNSET
     n: Positive | None = None
     user: str | None = None
     metadata: dict[str, str] | None = None

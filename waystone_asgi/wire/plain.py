@@ -54,7 +54,6 @@ class PlainRequest(ChatCompletionRequest, kw_only=True, omit_defaults=True, gc=F
     max_completion_tokens: _Whole | None = None
     frequency_penalty: Raw = ABSENT
     n: _Whole | None = None
-    max_tokens: Any = UNSET
     presence_penalty: Any = UNSET
     reasoning_effort: Any = UNSET
     response_format: Any = UNSET
