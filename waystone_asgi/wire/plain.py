@@ -82,34 +82,30 @@ DEFAULTS = {
 FIELDS = DEFAULTS.keys() | {"model", "messages"}
 
 
-def take_contents(messages: list[Message]) -> int:
-    """Take what is said out of the messages, and return what that makes them shorter in writing."""
-    length = 0
-    for message in messages:
-        content = message.content
-        if content is not _NULL:
-            length += len(content) + len(b',"content":')
-            message.content = _NULL
-    return length
+def inspect(request: PlainRequest, *, carried: bool) -> int | None:
+    """Look at what the types of a request do not tell; None where something is wrong.
 
-
-def is_right(request: PlainRequest, *, carried: bool) -> bool:
-    """Whether all is right that its type does not tell.
-
-    What is `carried` is not looked at. Raises one of `MALFORMED`, or `ValueError`, where it is not.
+    What is `carried` is not looked at: it is taken out of the messages, and how much shorter that
+    makes them in writing is returned. Raises one of `MALFORMED`, or `ValueError`, for what is no
+    number or value.
     """
+    taken = 0
     for message in request.messages:
-        (kind,) = _first(message.content)
+        content = message.content
+        (kind,) = _first(content)
         if (kind != _QUOTE or message.role == "tool") and not _is_right(message, kind, carried):
-            return False
+            return None
+        if carried and content is not _NULL:
+            taken += len(content) + len(b',"content":')
+            message.content = _NULL
     if request.temperature and not 0 <= float(request.temperature) <= 2:
-        return False
+        return None
     penalty = request.frequency_penalty
-    return not penalty or -2 <= float(penalty) <= 2
+    return taken if not penalty or -2 <= float(penalty) <= 2 else None
 
 
 def _is_right(message: Message, kind: int, carried: bool) -> bool:
-    """The same, of a message that is more than a string or a tool's."""
+    """Whether the content of a message is one, where it is no string or the message a tool's."""
     is_tool = message.role == "tool"
     if is_tool and not isinstance(message.tool_call_id, str):
         return False

@@ -14,7 +14,7 @@ from ..exceptions import InvalidRequestError
 from .chat import DOCUMENT, ITEMS, REQUEST, ChatCompletionRequest, Said
 from .members import MALFORMED, Changes, Members, decode_members, encode, splice
 from .messages import CheckedRequest, check
-from .plain import FIELDS, LONG, PLAIN, PlainRequest, is_right, take_contents
+from .plain import FIELDS, LONG, PLAIN, PlainRequest, inspect
 from .refusals import decode_document, decode_members_once, invalid
 
 _compact: Callable[..., bytes] = msgspec.json.format
@@ -48,10 +48,9 @@ def decode_chat_request(body: bytes) -> ChatRequest:
         request = PLAIN.decode(body)
         if not carried and not body.isascii():
             body.decode()
-        if not is_right(request, carried=carried):
+        taken = inspect(request, carried=carried)
+        if taken is None:
             return _decode_any(body)
-        # A long request is not written again with all that is said in it.
-        taken = take_contents(request.messages) if carried else 0
         size = taken + len(encode(request))
         if size == len(body):
             return ChatRequest(request, body, _NOTHING, True, True)

@@ -30,7 +30,7 @@ def build_request(request: ChatRequest, model: str, preset: Preset) -> Built:
 def _patch(request: ChatRequest, model: str, preset: Preset) -> Built | None:
     """The same for what most clients send, or None where it takes more."""
     view, refuses = request.view, preset.refuses
-    for name, absent in _absent(refuses):
+    for name, absent in _absent(refuses) if refuses else ():
         if getattr(view, name) is not absent:
             return None
     cut = False
