@@ -41,7 +41,7 @@ class Visit:
         self._departures = departures
         self._receive = receive
         self._reading = reading
-        self._watch: anyio.CancelScope | None = None
+        self._watch: anyio.CancelScope | asyncio.Task[None] | None = None
         self.gone = False
         self.ended = False
 
@@ -87,20 +87,25 @@ class Visit:
     def _interrupt(self) -> None:
         self._scope.cancel()
 
-    async def watch(self) -> None:
-        """Wait for the caller to leave."""
-        if self.ended:
-            return
+    def watch(self, tasks: TaskGroup) -> None:
+        """Have somebody wait for the caller to leave, in `tasks` or beside them."""
+        tasks.start_soon(self._watch_in_scope)
+
+    async def _watch_in_scope(self) -> None:
+        if not self.ended:
+            with anyio.CancelScope() as self._watch:
+                await self._wait()
+
+    async def _wait(self) -> None:
         receive = self._receive
-        with anyio.CancelScope() as self._watch:
-            try:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-            except Exception as error:
-                # Of this request only: what watches is shared with all others.
-                logger.warning("A caller cannot be watched: receive raised %r.", error)
-            else:
-                self.cancel()
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        except Exception as error:
+            # Of this request only: what watches is shared with all others.
+            logger.warning("A caller cannot be watched: receive raised %r.", error)
+        else:
+            self.cancel()
 
 
 class TaskVisit(Visit):
@@ -131,6 +136,10 @@ class TaskVisit(Visit):
         if not self.gone:
             return None
         return task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
+
+    def watch(self, tasks: TaskGroup) -> None:
+        """See `Visit`. A task group and its scopes cost more than the waiting."""
+        self._watch = self._task.get_loop().create_task(self._wait())
 
     def _interrupt(self) -> None:
         self._task.cancel()
@@ -178,9 +187,11 @@ class Departures:
                     self._filled = anyio.Event()
                     await self._filled.wait()
                 due, visit = self._waiting[0]
+                delay = due - monotonic()
+                if not visit.ended and delay > 0.0:
+                    await anyio.sleep(delay)
                 if not visit.ended:
-                    await anyio.sleep(max(0.0, due - monotonic()))
-                    tasks.start_soon(visit.watch)
+                    visit.watch(tasks)
                 self._waiting.popleft()
         finally:
             # On the next event loop a visit may begin before this runs there.
@@ -198,3 +209,5 @@ class Departures:
                 self._emptied = anyio.Event()
                 await self._emptied.wait()
         self._dismissing = False
+        for visit in self._visits:
+            visit.end()

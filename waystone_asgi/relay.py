@@ -13,8 +13,8 @@ from typing import Protocol, TypeAlias
 
 import anyio
 
-from .exceptions import GatewayError, UpstreamError
-from .responses import Reply, encode_error
+from .exceptions import CallerLeft, GatewayError, UpstreamError
+from .responses import GONE, Reply, encode_error
 from .sse import encode_event
 from .types import UpstreamResponse
 
@@ -115,13 +115,16 @@ async def _follow(
     Raises what the screen raises.
     """
     failure: GatewayError | None = None
+    receive, feed, send = response.receive, decoder.feed, reply.send
     try:
         while not decoder.done and decoder.error is None:
             if held:
-                await reply.write(held)
-                held = b""
-            data = await response.receive()
-            held = decoder.feed(data) if data else decoder.finish()
+                try:
+                    await send({"type": "http.response.body", "body": held, "more_body": True})
+                except GONE:
+                    raise CallerLeft from None
+            data = await receive()
+            held = feed(data) if data else decoder.finish()
             if screen is not None:
                 held = await screen.feed(held)
             if not data:
@@ -140,6 +143,8 @@ async def _follow(
 
 async def drain(response: UpstreamResponse, decoder: Decoder) -> None:
     """Read on to the end, within a second: for usage that follows, and to keep the connection."""
+    if getattr(response, "ended", False):
+        return  # Most answers have, and then a deadline would cost more than what it bounds.
     with anyio.move_on_after(DRAIN_SECONDS):
         try:
             while data := await response.receive():

@@ -22,8 +22,8 @@ _STREAM = (
     (b"x-accel-buffering", b"no"),
 )
 
-# What servers raise on a closed connection (ASGI 2.4, an OSError), and Starlette's middleware.
-_GONE = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
+GONE = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
+"""What servers raise on a closed connection (ASGI 2.4, an OSError), and Starlette's middleware."""
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -39,17 +39,17 @@ class Reply:
 
     __slots__ = (
         "_request_id",
-        "_send",
         "ended",
         "headers",
         "route_headers",
+        "send",
         "started",
         "started_at",
         "upstream_seconds",
     )
 
     def __init__(self, send: Send, request_id: str) -> None:
-        self._send = send
+        self.send = send
         self._request_id = (b"x-request-id", request_id.encode())
         self.route_headers: Headers = ()
         self.headers: Headers = ()
@@ -62,12 +62,12 @@ class Reply:
         """The whole answer, as JSON."""
         length = (b"content-length", b"%d" % len(body))
         headers = [_JSON, length, self._request_id, *self.route_headers, *self.headers]
-        send = self._send
+        send = self.send
         try:
             await send(self._start(status, headers))
             self.ended = True
             await send({"type": "http.response.body", "body": body})
-        except _GONE:
+        except GONE:
             raise CallerLeft from None
 
     async def error(self, error: GatewayError) -> None:
@@ -99,8 +99,8 @@ class Reply:
 
     async def _write(self, message: Message) -> None:
         try:
-            await self._send(message)
-        except _GONE:
+            await self.send(message)
+        except GONE:
             raise CallerLeft from None
 
     def _timing(self, upstream: float) -> bytes:

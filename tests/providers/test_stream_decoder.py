@@ -131,14 +131,18 @@ def test_usage_is_relayed_where_it_was_asked_for(
         ),
         pytest.param([COUNT, chunk("a", "stop", usage=None)], COUNTED, id="null takes none away"),
         pytest.param([chunk("a", "stop", x_groq={"usage": USAGE})], COUNTED, id="Groq"),
+        pytest.param([chunk("a", x_groq={"usage": USAGE}), STOP], COUNTED, id="Groq, early"),
         pytest.param([chunk("a", "stop", x_groq={"id": "r"})], None, id="Groq, without"),
         pytest.param([chunk("a", "stop", x_groq=None)], None, id="Groq, null"),
         pytest.param([chunk("a", usage="many")], None, id="no object"),
     ],
 )
-def test_usage_is_taken_wherever_it_comes(pieces: list[bytes], counted: Usage | None) -> None:
+@pytest.mark.parametrize("before", [[], [HELLO, THERE]], ids=["first", "in the midst"])
+def test_usage_is_taken_wherever_it_comes(
+    before: list[bytes], pieces: list[bytes], counted: Usage | None
+) -> None:
     stream = decoder()
-    relayed(stream, *pieces)
+    relayed(stream, *before, *pieces)
     assert stream.usage == counted
 
 
@@ -320,6 +324,9 @@ def test_a_null_is_no_error(document: object) -> None:
         pytest.param(b'data: {"id":"\xff"}\n\n', id="not UTF-8"),
         pytest.param(b"data: " + b"[" * 100_000 + b"\n\n", id="nested deeply"),
         pytest.param(b'data: {"id":"c-1"}\ndata: {"id":"c-1"}\n\n', id="two documents"),
+        pytest.param(b'data: {"id":\n"c-1"}\n\n', id="an LF within"),
+        pytest.param(b'data: {"id":\r"c-1"}\n\n', id="a CR within"),
+        pytest.param(b'data: {"choices":[{"index":"0"}]}\n\n', id="an index is a string"),
     ],
 )
 @pytest.mark.parametrize("together", [True, False], ids=["together", "apart"])
@@ -351,11 +358,12 @@ def test_a_malformed_event_is_skipped_and_counted(malformed: bytes, together: bo
         ),
     ],
 )
-def test_ids_and_models(documents: list[Any], seen: tuple[object, ...]) -> None:
+@pytest.mark.parametrize("finish", [None, "stop"])
+def test_ids_and_models(finish: str | None, documents: list[Any], seen: tuple[object, ...]) -> None:
     stream = decoder()
-    choices = [{"index": 0, "finish_reason": "stop"}]
+    choices = [{"index": 0, "finish_reason": finish}]
     pieces = [event({**document, "choices": choices}) for document in documents]
-    assert relayed(stream, *pieces) == b"".join(pieces) + DONE
+    assert relayed(stream, *pieces) == b"".join(pieces) + (DONE if finish else b"")
     assert (stream.response_id, stream.response_model) == seen
 
 
@@ -377,6 +385,7 @@ def test_ids_and_models(documents: list[Any], seen: tuple[object, ...]) -> None:
         pytest.param([b"\n" + HELLO, b"\n\n" + THERE, THERE], id="blank lines"),
         pytest.param([HELLO, THERE[:9], THERE[9:], THERE], id="one in two"),
         pytest.param([HELLO, THERE + THERE[:9], THERE[9:]], id="one and a half"),
+        pytest.param([HELLO, b": wait\n", THERE, THERE], id="a comment's line ahead"),
     ],
 )
 def test_events_pass_as_they_are(pieces: list[bytes]) -> None:

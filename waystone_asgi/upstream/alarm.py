@@ -13,21 +13,24 @@ NEVER = float("inf")
 
 
 class Alarm:
-    """Calls `ring` once `deadline`, in the loop's time, has passed."""
+    """Calls `ring` once `deadline`, in the loop's time, has passed.
 
-    __slots__ = ("_handle", "_loop", "_ring", "_when", "deadline")
+    A deadline that is not before `when` may be assigned as it is; any may be `set`.
+    """
+
+    __slots__ = ("_handle", "_loop", "_ring", "deadline", "when")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
         self.deadline = NEVER
         self._loop = loop
         self._ring = ring
-        self._when = NEVER
+        self.when = NEVER
         self._handle: asyncio.TimerHandle | None = None
 
     def set(self, deadline: float) -> None:
         """Replace the deadline."""
         self.deadline = deadline
-        if deadline < self._when:
+        if deadline < self.when:
             self._arm(deadline)
 
     def cancel(self) -> None:
@@ -39,12 +42,12 @@ class Alarm:
     def _arm(self, when: float) -> None:
         if self._handle is not None:
             self._handle.cancel()
-        self._when = when
+        self.when = when
         self._handle = self._loop.call_at(when, self._fire)
 
     def _fire(self) -> None:
         self._handle = None
-        self._when = NEVER
+        self.when = NEVER
         if self._loop.time() < self.deadline:
             self._arm(self.deadline)
         else:

@@ -7,6 +7,7 @@ reads the socket itself, and never holds a connection longer than the body lasts
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 class AsyncioResponse:
     """An `UpstreamResponse` whose `status` is 0 until its head has arrived.
 
-    The connection alone writes the attributes: `waiter` is done when there is something to see,
-    `pieces` is the body that nobody has taken yet, `error` says why there is no more. `connection`
-    is set until the last byte has arrived, `parked` until the last byte has been decompressed.
+    The connection alone writes the attributes, but for the `waiter`, which is done when there is
+    something to see. `pieces` is the body that nobody has taken yet, `error` says why there is no
+    more. `connection` is set until the last byte has arrived, `parked` until the last byte has been
+    decompressed.
     """
 
     __slots__ = (
@@ -44,31 +46,48 @@ class AsyncioResponse:
     ) -> None:
         self.status = 0
         self.headers = headers
-        self.pieces: list[bytes] = []
+        self.pieces: deque[bytes] | list[bytes] = []
         self.waiter = waiter
         self.connection: Connection | None = connection
         self.parked: Connection | None = None
         self.inflater: Inflater | None = None
         self.error: UpstreamError | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether the reader has all there is."""
+        return self.connection is None and not self.pieces
+
     async def receive(self) -> bytes:
         """See `types.UpstreamResponse`."""
-        pieces = self.pieces
-        while not pieces:
+        while not self.pieces:
             connection = self.connection
             if connection is None:
                 if self.error is not None:
                     raise self.error
                 return b""
+            self.waiter = waiter = connection.create_future()
+            deadline = connection.time() + connection.idle
+            if deadline > connection.total:
+                deadline = connection.total
+            alarm = connection.alarm
+            alarm.deadline = deadline
+            if deadline < alarm.when:
+                alarm.set(deadline)
             try:
-                await connection.expect(self)
+                await waiter
             except BaseException:
                 self.close("Reading the answer was cancelled.")
                 raise
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        if self.connection is not None:
-            self.connection.resume()
+        pieces = self.pieces
+        if len(pieces) == 1:
+            data = pieces.pop()
+        else:
+            data = b"".join(pieces)
+            pieces.clear()
+        connection = self.connection
+        if connection is not None and connection.is_paused:
+            connection.resume()
         return data
 
     async def aclose(self) -> None:

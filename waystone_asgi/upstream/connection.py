@@ -15,7 +15,7 @@ from ..exceptions import UpstreamError, UpstreamTimeoutError
 from .alarm import NEVER, Alarm
 from .answer import AsyncioResponse
 from .framing import ends_with_connection
-from .parser import AnswerParser
+from .parser import PARSER_ERRORS, AnswerParser, fault_of
 from .tls import ended_in_order
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
     __slots__ = (
         "_barren",
         "_pool",
-        "_reading_paused",
         "_request",
-        "_total",
         "_transport",
         "_unread",
         "_unsent",
@@ -48,8 +46,14 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         "_writing_paused",
         "alarm",
         "closed",
+        "create_future",
+        "get_buffer",
+        "idle",
         "is_closing",
+        "is_paused",
         "site",
+        "time",
+        "total",
     )
 
     _request: UpstreamRequest
@@ -60,9 +64,13 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         self.site = site
         self.closed = False
         self._pool = pool
+        self.time = pool.time
+        self.create_future = pool.create_future
+        # All connections share a buffer: each empties it before another one can read.
+        self.get_buffer = pool.get_buffer  # type: ignore[method-assign, assignment]
         self.alarm = Alarm(pool.loop, self._ring)
-        self._total = NEVER
-        self._reading_paused = self._writing_paused = self._used = False
+        self.idle = self.total = NEVER
+        self.is_paused = self._writing_paused = self._used = False
         self._barren = self._unread = self._unsent = 0
 
     # For the pool, the sender and the reader of the answer
@@ -76,7 +84,8 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         self._ask(response, headers)
         self._barren = self._unread = 0
         self._request = request
-        self._total = total
+        self.idle = request.timeouts.idle
+        self.total = total
         deadline = now + request.timeouts.first_byte
         self.alarm.set(deadline if deadline < total else total)
         body = request.body
@@ -88,20 +97,10 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
             self._transport.write(body)
         return response
 
-    def expect(self, response: AsyncioResponse) -> asyncio.Future[None]:
-        """A future that is done when the answer has gone on, or cannot."""
-        pool, total = self._pool, self._total
-        waiter = response.waiter = pool.create_future()
-        deadline = pool.time() + self._request.timeouts.idle
-        self.alarm.set(deadline if deadline < total else total)
-        return waiter
-
     def resume(self) -> None:
         """Read on, now that the reader has taken all that had arrived."""
-        self._unread = 0
-        if self._reading_paused:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        self.is_paused = False
+        self._transport.resume_reading()
 
     def release(self) -> None:
         """Give the connection back to the pool, unless it has been closed meanwhile."""
@@ -133,10 +132,6 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self.is_closing = transport.is_closing
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """The buffer that all connections share: it is emptied before anyone else can read."""
-        return self._pool.view
-
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what has arrived, and wake the reader if the answer has gone on."""
         response = self._response
@@ -144,13 +139,20 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
             self.abort()  # Nobody asked for this.
             return
         status = response.status
-        fault = self._parse(self._pool.view[:nbytes])
         chunks = self._chunks
-        if chunks:
-            response.pieces.append(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-            chunks.clear()
+        held = len(chunks)
+        fault: UpstreamError | None = None
+        try:
+            self._parser.feed_data(self._pool.view[:nbytes])
+        except PARSER_ERRORS as error:
+            fault = fault_of(error)
+        arrived = len(chunks) - held
+        if arrived:
+            if arrived > 1:
+                newest_first = [chunks.pop() for _ in range(arrived)]
+                chunks.append(b"".join(reversed(newest_first)))
+            self._unread = nbytes + _PIECE_COST + (self._unread if held else 0)
             self._barren = 0
-            self._unread += nbytes + _PIECE_COST
         elif response.status == status and not self._complete:
             self._barren += nbytes
             if fault is None:
@@ -162,7 +164,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         elif fault is not None:
             self.fail(fault)
         elif self._unread > BUFFER_SIZE - READ_SIZE:
-            self._reading_paused = True
+            self.is_paused = True
             self._transport.pause_reading()
         waiter = response.waiter
         if not waiter.done():
@@ -205,11 +207,13 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
     def _settle(self, response: AsyncioResponse, reuse: bool) -> None:
         self._response = None
         response.connection = None
+        response.pieces = list(self._chunks)
+        self._chunks.clear()
         if not reuse or self._writing_paused:
             self.abort()
             return
         self._used = True
-        self.alarm.set(self._pool.time() + self._pool.keep_alive)
+        self.alarm.set(self.time() + self._pool.keep_alive)
         if response.inflater is not None:
             response.parked = self
         elif self._pool.waiting:
@@ -234,11 +238,11 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
             self.abort()  # It has been idle for long enough.
             return
         timeouts = self._request.timeouts
-        if self._pool.time() >= self._total:
+        if self.time() >= self.total:
             self._expire("total", timeouts.total)
         elif response.status:
             if response.waiter.done():
-                self.alarm.set(self._total)  # The reader is slow, not the provider.
+                self.alarm.set(self.total)  # The reader is slow, not the provider.
             else:
                 self._expire("idle", timeouts.idle)
         elif not self._writing_paused:
@@ -250,7 +254,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
             self._expire("write", timeouts.idle)
 
     def _allow(self, seconds: float) -> None:
-        self.alarm.set(min(self._pool.time() + seconds, self._total))
+        self.alarm.set(min(self.time() + seconds, self.total))
 
     def _expire(self, timer: str, seconds: float) -> None:
         self.fail(

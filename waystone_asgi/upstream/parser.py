@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+from collections import deque
 from operator import itemgetter
 from typing import cast
 
@@ -16,6 +17,8 @@ from ..exceptions import UpstreamError
 from .answer import AsyncioResponse
 from .codings import inflater_for
 from .framing import MAX_HEADERS, check_headers, check_status
+
+PARSER_ERRORS = (HttpParserError, HttpParserUpgrade)
 
 _CODINGS = frozenset((b"content-encoding", b"transfer-encoding"))
 _name = itemgetter(0)
@@ -40,7 +43,7 @@ class AnswerParser:
         self._response: AsyncioResponse | None = None
         self._complete = self._keep_alive = False
         self._headers: list[tuple[bytes, bytes]] = []
-        self._chunks: list[bytes] = []
+        self._chunks: deque[bytes] = deque()
         # The parser calls these two without a Python frame. Each message takes a permit as it
         # begins; one that nobody asked for finds none, which is an error to the parser.
         self._permits: list[bool] = []
@@ -53,15 +56,7 @@ class AnswerParser:
         self._headers = headers
         self._complete = False
         self._permits.append(True)
-
-    def _parse(self, data: memoryview) -> UpstreamError | None:
-        try:
-            self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade) as error:
-            if isinstance(error.__context__, UpstreamError):
-                return error.__context__
-            return UpstreamError(f"The provider's answer is not valid HTTP ({error}).")
-        return None
+        response.pieces = self._chunks
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, or trailer."""
@@ -90,3 +85,10 @@ class AnswerParser:
         if response is not None and response.status:
             self._complete = True
             self._keep_alive = self._parser.should_keep_alive()
+
+
+def fault_of(error: HttpParserError | HttpParserUpgrade) -> UpstreamError:
+    """What is wrong with the answer that made the parser raise this."""
+    if isinstance(error.__context__, UpstreamError):
+        return error.__context__
+    return UpstreamError(f"The provider's answer is not valid HTTP ({error}).")

@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from weakref import WeakValueDictionary
 
 from ..exceptions import UpstreamError, UpstreamTimeoutError
@@ -55,6 +56,9 @@ class Pool:
         self.create_future = loop.create_future
         self.keep_alive = keep_alive
         self.view = memoryview(bytearray(READ_SIZE))
+        # The transports call this without a Python frame; the size that they hint at falls to the
+        # second parameter of `get`, which is not needed.
+        self.get_buffer = partial({"view": self.view}.get, "view")
         self.sites: WeakValueDictionary[object, Site] = WeakValueDictionary()
         self.sockets: set[Connection] = set()
         self._limit = limit

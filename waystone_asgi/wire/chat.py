@@ -167,6 +167,25 @@ class ChunkChoice(Said, Struct):
     error: Any = None
 
 
+class DeltaChunk(Said, Struct, gc=False):
+    """A streamed event that only goes on: one that tells usage, an error or an end is refused."""
+
+    id: str | None = None
+    model: str | None = None
+    choices: list[DeltaChoice] | None = None
+    usage: None = None
+    x_groq: None = None
+    error: None = None
+
+
+class DeltaChoice(Said, Struct, gc=False):
+    """One choice in such an event."""
+
+    index: int = 0
+    finish_reason: None = None
+    error: None = None
+
+
 DOCUMENT = msgspec.json.Decoder()
 """Decodes a whole document, so that every string, number and nesting in it has been looked at."""
 
@@ -174,6 +193,7 @@ REQUEST = msgspec.json.Decoder(ChatCompletionRequest)
 METADATA = msgspec.json.Decoder(MetadataMember)
 ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 CHUNK = msgspec.json.Decoder(ChatCompletionChunk)
+DELTA = msgspec.json.Decoder(DeltaChunk)
 COMPLETION = msgspec.json.Decoder(ChatCompletion)
 UNCOUNTED = msgspec.json.Decoder(UncountedCompletion)
 USAGE = msgspec.json.Decoder(CompletionUsage)

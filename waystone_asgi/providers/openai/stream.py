@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from ...exceptions import GatewayError, UpstreamError
 from ...records import Usage
-from ...sse import DONE, EventSplitter, EventTooLongError, event_data
-from ...wire.chat import CHUNK, ChatCompletionChunk, ChatCompletionRequest
+from ...sse import DONE, EventSplitter, EventTooLongError, event_data, split_events
+from ...wire.chat import CHUNK, DELTA, ChatCompletionChunk, ChatCompletionRequest
 from ...wire.members import MALFORMED, encode
 from .errors import parse_error, parse_refusal
 from .tokens import parse_usage
+
+_CR = 0x0D
+_decode_delta = DELTA.decode
 
 
 class StreamDecoder:
@@ -37,6 +40,8 @@ class StreamDecoder:
         self._include_usage = options is not None and bool(options.include_usage)
         self._choices = int(request.n or 1)
         self._splitter = EventSplitter()
+        # Whether the answer is under way, and its last event was one that `DELTA` takes.
+        self._flows = False
 
     @property
     def complete(self) -> bool:
@@ -55,40 +60,79 @@ class StreamDecoder:
 
     def feed(self, data: bytes) -> bytes:
         """The bytes to relay now; after `done` or an error nothing but usage is taken."""
+        # Most arrivals are one event in one line. What is done here for it is done in `_relays` for
+        # any: a call is saved.
+        if self._flows and not self._splitter.pending and _CR not in data:
+            payload = data.removeprefix(b"data: ")
+            line, _, rest = payload.partition(b"\n")
+            if rest == b"\n" and payload is not data:
+                try:
+                    self.response_model = _decode_delta(line).model or self.response_model
+                except MALFORMED:
+                    return data if self._reads(line) else b""
+                self.events += 1
+                return data
         try:
-            events = self._splitter.feed(data)
+            whole = self._splitter.take(data)
         except EventTooLongError as error:
             self._splitter.flush()
             self._fail(UpstreamError(f"The provider's stream cannot be read: {error}."))
             return b""
-        return b"".join([event for event in events if self._relays(event)])
+        lines = whole.split(b"\n")
+        if _CR in whole or any(lines[1::2]):
+            events = split_events(whole)
+            return b"".join([event for event in events if self._relays(event_data(event))])
+        # Each event is one line, with an empty one behind it.
+        events = [
+            line
+            for line in lines[:-1:2]
+            if self._relays(line[6:] if line[:6] == b"data: " else event_data(line))
+        ]
+        return whole if len(events) == len(lines) // 2 else b"\n\n".join([*events, b""])
 
     def finish(self) -> bytes:
         """What is still to relay when the provider has closed, with `[DONE]` if complete."""
         rest = self._splitter.flush() + b"\n\n"
         if not self.started and rest.startswith(b"{"):
             self._fail(parse_refusal(rest))
-        relayed = rest if event_data(rest) is not None and self._relays(rest) else b""
+        data = event_data(rest)
+        relayed = rest if data is not None and self._relays(data) else b""
+        self._flows = False
         if not self.done and self.complete:
             self.done = True
             return relayed + DONE
         return relayed
 
-    def _relays(self, event: bytes) -> bool:
-        """Look at one event; whether the caller gets it."""
+    def _relays(self, data: bytes | None) -> bool:
+        """Whether the caller gets the event that has this data."""
+        if self._flows and data is not None:
+            try:
+                self.response_model = _decode_delta(data).model or self.response_model
+            except MALFORMED:
+                return self._reads(data)
+            self.events += 1
+            return True
+        return self._reads(data)
+
+    def _reads(self, data: bytes | None) -> bool:
+        """The same, having taken from the event whatever it tells."""
         ended = self.done or self.error is not None
-        data = event_data(event)
         if data is None:
             return not ended
         if data == b"[DONE]":
             self.started = self.done = True
+            self._flows = False
             return not ended
         try:
             chunk = CHUNK.decode(data)
         except MALFORMED:
             self.malformed += 1
             return False
-        hidden = self._count(chunk)
+        usage = parse_usage(chunk.usage)
+        hidden = usage is not None and not chunk.choices and not self._include_usage
+        if usage is None and chunk.x_groq is not None:
+            usage = parse_usage(chunk.x_groq.usage)
+        self.usage = usage or self.usage
         if chunk.error is not None:
             self._fail(parse_error(200, data))
         if ended or self.error is not None:
@@ -98,16 +142,9 @@ class StreamDecoder:
             return False
         self.started = True
         self.events += not hidden
+        # Where one event tells something, the next often does.
+        self._flows = usage is None and self.response_id is not None and not self._reasons
         return not hidden
-
-    def _count(self, chunk: ChatCompletionChunk) -> bool:
-        """Take the usage; whether the event tells it and nothing else, to who did not ask."""
-        usage = counted = parse_usage(chunk.usage)
-        if usage is None and chunk.x_groq is not None:
-            usage = parse_usage(chunk.x_groq.usage)
-        if usage is not None:
-            self.usage = usage
-        return counted is not None and not chunk.choices and not self._include_usage
 
     def _read(self, chunk: ChatCompletionChunk) -> None:
         """Take what else the record needs from an event of the answer."""
@@ -124,3 +161,4 @@ class StreamDecoder:
     def _fail(self, error: GatewayError) -> None:
         """The first error is the one."""
         self.error = self.error or error
+        self._flows = False
