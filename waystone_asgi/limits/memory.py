@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import NamedTuple
 
+from msgspec import Struct, field
+
 from ..charges import Charge, Refused, Taken, Window
 
 LIMIT = 250_000
@@ -166,17 +168,17 @@ class MemoryCounters:
             del self._late[next(iter(self._late))]
 
 
-class _Counter:
-    """What one counter holds, used and reserved. `total` is that of its buckets from `first` on."""
+class _Counter(Struct, gc=False):
+    """What one counter holds, used and reserved. `total` is that of its buckets from `first` on.
 
-    __slots__ = ("buckets", "first", "open", "total", "touched")
+    There are many of them, and the garbage collector need not look at them.
+    """
 
-    def __init__(self, first: int, touched: float) -> None:
-        self.buckets: dict[int, int] = {}
-        self.first = first
-        self.total = 0
-        self.open = 0
-        self.touched = touched
+    first: int
+    touched: float
+    total: int = 0
+    open: int = 0
+    buckets: dict[int, int] = field(default_factory=dict)
 
     def turn(self, group: _Group) -> None:
         """Count from another bucket on."""
