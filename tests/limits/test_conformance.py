@@ -133,7 +133,7 @@ async def test_settled_twice(counters: Counters, names: Names) -> None:
 
 
 async def test_settled_with_the_wrong_number_of_amounts(counters: Counters, names: Names) -> None:
-    with pytest.raises(ValueError, match=r"amounts|zip"):
+    with pytest.raises(ValueError, match=r"amounts|argument"):
         await counters.settle(await take(counters, names.charge()), [1, 2])
 
 

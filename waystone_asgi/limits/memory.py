@@ -88,12 +88,13 @@ class MemoryCounters:
         self.count(taken, amounts)
 
     def count(self, taken: Taken, amounts: Sequence[int]) -> bool:
-        """Settle; whether it was the first time."""
+        """Settle; whether it was the first time. Raises `ValueError` without an amount a charge."""
+        if len(amounts) != len(taken.charges):
+            raise ValueError(f"{len(taken.charges)} charges settle with {len(amounts)} amounts")
         held = self._held.pop(taken.id, None)
         if held is not None:
-            for counter, bucket, reserved, amount in zip(
-                held.counters, held.buckets, held.amounts, amounts, strict=True
-            ):
+            parts = zip(held.counters, held.buckets, held.amounts, amounts, strict=True)
+            for counter, bucket, reserved, amount in parts:
                 counter.open -= 1
                 if amount != reserved:
                     counter.add(bucket, amount, reserved)
@@ -102,10 +103,9 @@ class MemoryCounters:
             moment = self._clock()
             for charge, bucket, amount in zip(taken.charges, taken.buckets, amounts, strict=True):
                 group = self._groups.get(charge.window) or self._group(charge.window)
-                late = group.counters.get(charge.counter)
-                if late is None:
-                    late = self._create(group, charge.counter, moment)
-                late.add(bucket, amount, 0)
+                name = charge.counter
+                counter = group.counters.get(name) or self._create(group, name, moment)
+                counter.add(bucket, amount, 0)
         else:
             return False
         return True
@@ -147,8 +147,7 @@ class MemoryCounters:
     def _make_room(self) -> None:
         idle = [(oldest.touched, g) for g in self._groups.values() if (oldest := g.oldest())]
         if idle:
-            _, group = min(idle, key=lambda entry: entry[0])
-            self._drop(group)
+            self._drop(min(idle, key=lambda entry: entry[0])[1])
             if not self._warned:
                 self._warned = True
                 logger.warning("More than %d counters: those not used for long go.", self._limit)
