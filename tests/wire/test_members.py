@@ -10,9 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from waystone_asgi.wire.members import (
+    ARRAY,
     MALFORMED,
     Changes,
     Path,
+    are_compact,
     decode_members,
     encode,
     has_duplicates,
@@ -169,6 +171,29 @@ def test_unique_keys(body: bytes, compact: bool) -> None:
     members = decode_members(body)
     assert is_compact(body, members) is compact
     assert not has_duplicates(body, members)
+
+
+@pure
+@given(st.lists(documents(min_size=1) | repeated(), min_size=1, max_size=3))
+def test_an_array_is_compact_when_each_of_its_objects_is(items: list[Document]) -> None:
+    array = b"[%b]" % b",".join(item.data for item in items)
+    each = [is_compact(item.data, decode_members(item.data)) for item in items]
+    assert are_compact(array, ARRAY.decode(array)) == all(each)
+
+
+@pytest.mark.parametrize(
+    ("array", "compact"),
+    [
+        (b"[]", False),
+        (b"[{}]", False),
+        (b'[{"a":1},{"a":1}]', True),
+        (b'[{"a":1}, {"a":1}]', False),
+        (b'[{"a":1},{"a":1,"a":1}]', False),
+        (b'[{},{"a":1,"a":1}]', False),
+    ],
+)
+def test_arrays(array: bytes, compact: bool) -> None:
+    assert are_compact(array, ARRAY.decode(array)) is compact
 
 
 @pytest.mark.parametrize(

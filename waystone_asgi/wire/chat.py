@@ -58,6 +58,12 @@ class MetadataMember(Struct, gc=False):
     metadata: msgspec.Raw
 
 
+class MessagesMember(Struct, gc=False):
+    """Another one."""
+
+    messages: msgspec.Raw
+
+
 ABSENT = msgspec.Raw(b"")
 """The raw value of a member that is not there."""
 
@@ -191,6 +197,7 @@ DOCUMENT = msgspec.json.Decoder()
 
 REQUEST = msgspec.json.Decoder(ChatCompletionRequest)
 METADATA = msgspec.json.Decoder(MetadataMember)
+MESSAGES = msgspec.json.Decoder(MessagesMember)
 ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 CHUNK = msgspec.json.Decoder(ChatCompletionChunk)
 DELTA = msgspec.json.Decoder(DeltaChunk)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import chain
 from typing import TypeAlias
 
 import msgspec
@@ -20,6 +21,9 @@ Path: TypeAlias = tuple[str | int, ...]
 
 MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 """What msgspec raises on hostile input; nesting ends in `RecursionError`."""
+
+ARRAY = msgspec.json.Decoder(list[Members])
+"""Decodes an array of objects into the raw values of each."""
 
 _MEMBERS = msgspec.json.Decoder(Members)
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -45,6 +49,13 @@ def is_compact(document: bytes, members: Members) -> bool:
     """
     size = len("".join(members)) + sum(map(len, members.values()))
     return size + 4 * len(members) + 1 == len(document)
+
+
+def are_compact(array: Buffer, items: list[Members]) -> bool:
+    """The same of an array and all of its objects; it says no of what is empty."""
+    size = sum(map(len, chain.from_iterable(items)))
+    size += sum(map(len, chain.from_iterable(map(dict.values, items))))
+    return size + 4 * sum(map(len, items)) + 2 * len(items) + 1 == len(array)
 
 
 def has_duplicates(document: bytes, members: Members) -> bool:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
-from .chat import METADATA
+from .chat import MESSAGES, METADATA
 from .members import encode
 from .plain import LONG, PlainRequest
 from .requests import ChatRequest
@@ -23,22 +23,33 @@ def patch(request: ChatRequest, model: str, *, cut: bool, added: bytes = b"") ->
 
     A long one is searched where its messages are not.
     """
-    document, view = request.document, request.view
+    document = request.document
     if len(document) < LONG:
         return _patch(request, document, model, cut, added)
-    if not request.compact or not isinstance(view, PlainRequest):
+    span = _messages_span(request, document)
+    if span is None:
         return None
-    start = document.find(_MESSAGES) + len(_MESSAGES)
-    # No key before the first value that nests is a nested one.
-    if document.count(b"{", 0, start) != 1 or document.count(b"[", 0, start):
+    start, end = span
+    short = b"%b0%b" % (document[:start], document[end:])
+    patched = _patch(request, short, model, cut, added)
+    if patched is None:
         return None
-    rest = len(encode(msgspec.structs.replace(view, messages=[]))) - len(b"[]")
-    end = start + len(document) - rest
-    short = _patch(request, document[:start] + document[end:], model, cut, added)
-    if short is None:
+    at = patched.index(_MESSAGES) + start - document.index(_MESSAGES)
+    return b"".join((patched[:at], memoryview(document)[start:end], patched[at + 1 :]))
+
+
+def _messages_span(request: ChatRequest, document: bytes) -> tuple[int, int] | None:
+    """Where the messages begin and end, if their key stands before all that nests."""
+    view = request.view
+    key = document.find(_MESSAGES)
+    if key < 0 or document.count(b"{", 0, key) != 1 or document.count(b"[", 0, key):
         return None
-    at = short.index(_MESSAGES) + len(_MESSAGES)
-    return b"".join((short[:at], memoryview(document)[start:end], short[at:]))
+    start = key + len(_MESSAGES)
+    if request.compact and isinstance(view, PlainRequest):
+        rest = len(encode(msgspec.structs.replace(view, messages=[]))) - len(b"[]")
+        return start, start + len(document) - rest
+    start = document.index(b"[", start)
+    return start, start + len(MESSAGES.decode(document).messages)
 
 
 def _patch(

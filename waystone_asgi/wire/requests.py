@@ -12,13 +12,24 @@ import msgspec
 
 from ..exceptions import InvalidRequestError
 from .chat import DOCUMENT, ITEMS, REQUEST, ChatCompletionRequest, Said
-from .members import MALFORMED, Changes, Members, decode_members, encode, splice
+from .members import (
+    ARRAY,
+    MALFORMED,
+    Buffer,
+    Changes,
+    Members,
+    are_compact,
+    decode_members,
+    encode,
+    splice,
+)
 from .messages import CheckedRequest, check
 from .plain import FIELDS, LONG, PLAIN, PlainRequest, inspect
 from .refusals import decode_document, decode_members_once, invalid
 
 _compact: Callable[..., bytes] = msgspec.json.format
 _NOTHING: Changes = {}
+_START = 1024
 
 
 class ChatRequest(Said, msgspec.Struct, frozen=True, gc=False):
@@ -54,12 +65,17 @@ def decode_chat_request(body: bytes) -> ChatRequest:
         size = taken + len(encode(request))
         if size == len(body):
             return ChatRequest(request, body, _NOTHING, True, True)
-        if size == len(_compact(body, indent=-1)):
+        if _is_spaced(body) and size == len(_compact(body, indent=-1)):
             return ChatRequest(request, body, _NOTHING, True)
         _check_keys(body, request, taken)
     except (*MALFORMED, ValueError):
         return _decode_any(body)
     return ChatRequest(request, body)
+
+
+def _is_spaced(body: bytes) -> bool:
+    """Whether there is white space in the places where clients put it."""
+    return body.find(b'": ', 0, _START) >= 0
 
 
 def _check_keys(body: bytes, request: PlainRequest, taken: int) -> None:
@@ -73,15 +89,18 @@ def _check_keys(body: bytes, request: PlainRequest, taken: int) -> None:
     messages = members["messages"]
     if len(body) < LONG:
         DOCUMENT.decode(messages)
-    size = taken + len(encode(request.messages))
-    if size not in (len(messages), len(_compact(messages, indent=-1))):
+    if taken + len(encode(request.messages)) != len(messages):
         _check_messages(messages)
     _check_nested(request, members)
 
 
-def _check_messages(messages: msgspec.Raw) -> None:
-    for index, message in enumerate(ITEMS.decode(messages)):
-        decode_members_once(bytes(message), f"messages[{index}]")
+def _check_messages(messages: Buffer) -> None:
+    if are_compact(messages, ARRAY.decode(messages)):
+        return
+    compact = _compact(messages, indent=-1)
+    if not are_compact(compact, ARRAY.decode(compact)):
+        for index, message in enumerate(ITEMS.decode(messages)):
+            decode_members_once(bytes(message), f"messages[{index}]")
 
 
 def _check_nested(request: ChatCompletionRequest | CheckedRequest, members: Members) -> None:
