@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from waystone_asgi.loops import on_asyncio, spawn, waker
+from waystone_asgi.loops import by_itself, on_asyncio, spawn, waker
 
 pytestmark = pytest.mark.anyio
 
@@ -49,3 +49,39 @@ async def test_a_task_outlives_the_scope_that_began_it() -> None:
     assert task is not None
     await ended.wait()
     assert steps == ["late"]
+
+
+async def test_what_runs_by_itself_is_awaited() -> None:
+    async def work(result: int) -> int:
+        await anyio.lowlevel.checkpoint()
+        if not result:
+            raise KeyError
+        return result
+
+    assert await by_itself(work(7)) == 7
+    with pytest.raises(KeyError):
+        await by_itself(work(0))
+
+
+async def test_what_runs_by_itself_is_cancelled_with_who_awaits_it() -> None:
+    steps: list[str] = []
+    begun = anyio.Event()
+
+    async def work() -> None:
+        try:
+            begun.set()
+            await anyio.sleep_forever()
+        finally:
+            steps.append("work")
+
+    async def wait() -> None:
+        try:
+            await by_itself(work())
+        finally:
+            steps.append("wait")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await begun.wait()
+        tasks.cancel_scope.cancel()
+    assert steps == ["work", "wait"]

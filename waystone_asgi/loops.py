@@ -6,10 +6,11 @@ That is to reach it from a thread, and to run beside the current task without a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from typing import Any, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
+T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 Wake = Callable[[Callable[[], object]], object]
@@ -45,3 +46,12 @@ def spawn(function: Callable[[*Ts], Coroutine[Any, Any, None]], *arguments: *Ts)
     import trio
 
     return trio.lowlevel.spawn_system_task(function, *arguments)
+
+
+def by_itself(coroutine: Coroutine[Any, Any, T]) -> Awaitable[T]:
+    """The coroutine, to be awaited at once: a task on asyncio, which is cancelled with its awaiter.
+
+    Each time a coroutine goes on, it is reached through all that await it, but a task at once. That
+    pays for the task where a coroutine goes on many times.
+    """
+    return asyncio.get_running_loop().create_task(coroutine) if on_asyncio() else coroutine

@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 import anyio
 
 from .exceptions import CallerLeft, GatewayError, UpstreamError
+from .loops import by_itself
 from .responses import GONE, Reply, encode_error
 from .sse import encode_event
 from .types import UpstreamResponse
@@ -99,7 +100,10 @@ async def relay(
     """
     error: GatewayError | None
     try:
-        held, error = await _follow(response, decoder, reply, held, screen)
+        if held and not decoder.done and decoder.error is None:
+            await reply.write(held)
+            held = b""
+        held, error = await by_itself(_follow(response, decoder, reply, held, screen))
     except GatewayError as refusal:
         held, error = b"", refusal
     end = b"" if error is None else encode_event(encode_error(redact(error)))
