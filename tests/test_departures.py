@@ -133,6 +133,15 @@ async def test_a_visit_that_ends_while_the_ticker_sleeps_is_not_watched() -> Non
     assert door.calls == 0
 
 
+async def test_a_visit_that_ends_before_its_watch_begins_is_not_watched() -> None:
+    door = Door()
+    async with Watching() as watched, anyio.create_task_group() as tasks:
+        with watched.visit(door.receive) as visit:
+            visit.watch(tasks)
+        await anyio.wait_all_tasks_blocked()
+    assert door.calls == 0
+
+
 async def test_after_the_answer_is_complete_a_departure_cancels_nothing() -> None:
     door = Door()
     async with Watching() as watched:

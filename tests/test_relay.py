@@ -11,6 +11,7 @@ import trio.testing
 
 from waystone_asgi.exceptions import (
     BlockedError,
+    CallerLeft,
     GatewayError,
     UpstreamError,
     UpstreamTimeoutError,
@@ -20,6 +21,7 @@ from waystone_asgi.relay import drain, first_events, relay
 from waystone_asgi.responses import Reply
 from waystone_asgi.sse import DONE
 from waystone_asgi.testing import FakeAnswer, Piece, chunks
+from waystone_asgi.types import Message
 from waystone_asgi.wire.requests import decode_chat_request
 
 from .asgi import Caller
@@ -245,12 +247,37 @@ async def test_nothing_is_sent_before_the_screen_lets_it(pieces: list[Piece], me
         await run(pieces, Pairs())
 
 
+@pytest.mark.parametrize("writes", range(3))
+async def test_a_caller_who_left_is_noticed_at_the_next_write(writes: int) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        if len(sent) > writes:
+            raise OSError("closed")
+        sent.append(message)
+
+    answer, follows = FakeAnswer([HI, THERE, STOP, DONE]), decoder()
+    reply = Reply(send, "r")
+    held = await first_events(answer, follows)
+    await reply.start_stream()
+    with pytest.raises(CallerLeft):
+        await relay(answer, follows, reply, held, redact=shown)
+    assert answer.received == writes + 1
+
+
 @pytest.mark.parametrize("pieces", [[HI, STOP], [HI, STOP, USAGE], [HI, STOP, USAGE, BROKEN]])
 async def test_draining_takes_what_follows(pieces: list[Piece]) -> None:
     answer, follows = FakeAnswer(pieces), decoder()
     await drain(answer, follows)
     assert answer.received == len(pieces)
     assert (follows.usage is not None) == (USAGE in pieces)
+
+
+async def test_an_answer_that_has_ended_is_not_drained() -> None:
+    answer = FakeAnswer([HI])
+    answer.ended = True  # type: ignore[attr-defined]
+    await drain(answer, decoder())
+    assert answer.received == 0
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,16 @@ async def test_counts(upstream: AsyncioUpstream) -> None:
     assert upstream.idle_connections == 0
 
 
+async def test_the_end_is_known_before_it_is_read(upstream: AsyncioUpstream) -> None:
+    """An answer has ended when its reader has all of it, not when the last of it has come."""
+    with Provider() as provider:
+        response = await upstream.send(post(endpoint(provider)))
+        assert isinstance(response, AsyncioResponse)
+        assert not response.ended
+        await response.receive()
+        assert response.ended
+
+
 async def test_data_nobody_asked_for(upstream: AsyncioUpstream) -> None:
     """An idle connection that speaks is closed at once."""
     go = threading.Event()
