@@ -19,7 +19,7 @@ from .asgi import Answer, chat
 pytestmark = pytest.mark.anyio
 
 ENDPOINT = Endpoint(scheme="http", host="provider.test", port=80, path="/v1/chat/completions")
-REQUEST = UpstreamRequest(endpoint=ENDPOINT, body=b"{}", timeouts=Timeouts())
+REQUEST = UpstreamRequest(endpoint=ENDPOINT, content=b"{}", timeouts=Timeouts())
 
 
 async def pieces_of(answer: FakeAnswer) -> list[bytes]:

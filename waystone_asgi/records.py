@@ -12,6 +12,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from .pieces import Body
 from .types import JSONObject
 
 BYTES_PER_TOKEN = 4
@@ -116,14 +117,23 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True, gc=False):
-    """What a transport sends: a POST of `body` to the endpoint."""
+    """What a transport sends: a POST of `body` to the endpoint.
+
+    `content` is the same, and a long one may be in pieces, which a transport can send one by one.
+    """
 
     endpoint: Endpoint
-    body: bytes
+    content: Body
     timeouts: Timeouts
 
+    @property
+    def body(self) -> bytes:
+        """The content as bytes."""
+        content = self.content
+        return content if isinstance(content, bytes) else bytes(content)
+
     def __repr__(self) -> str:
-        return f"UpstreamRequest({self.endpoint!r}, {len(self.body)} bytes)"
+        return f"UpstreamRequest({self.endpoint!r}, {len(self.content)} bytes)"
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
         return [("endpoint", self.endpoint)]

@@ -19,7 +19,7 @@ TIERS = {
     " entities limits guards",
     "rooms": "authentication identity catalog providers rules usage pricing",
     "words": "wire sse records charges tables verdicts",
-    "ground": "types exceptions loops recent sqlite tracebacks",
+    "ground": "types exceptions loops pieces recent sqlite tracebacks",
 }
 ALLOWED = {
     ("cli.check", "config"): "the command shows what a configuration means",

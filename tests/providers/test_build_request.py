@@ -19,7 +19,8 @@ CLAIM = rb'"{\"user\": \"ann\"}"'
 
 
 def build(body: bytes, type: str = "openai") -> tuple[bytes, tuple[str, ...]]:
-    return build_request(decode_chat_request(body), "gpt", PRESETS[type])
+    sent, dropped = build_request(decode_chat_request(body), "gpt", PRESETS[type])
+    return bytes(sent), dropped
 
 
 def members(*parts: bytes) -> bytes:
@@ -75,7 +76,7 @@ def test_every_byte_is_kept_but_the_model(body: bytes, sent: bytes) -> None:
 def test_the_model_is_what_the_provider_calls_it() -> None:
     request = decode_chat_request(members(MODEL, MESSAGES))
     body, _ = build_request(request, 'a "quoted" é', PRESETS["openai"])
-    assert json.loads(body)["model"] == 'a "quoted" é'
+    assert json.loads(bytes(body))["model"] == 'a "quoted" é'
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,10 @@ def test_the_lists_name_recorded_exchanges() -> None:
 def test_each_byte_is_forwarded_but_for_the_model(exchange: Exchange, spelling: str) -> None:
     spell = SPELLINGS[spelling]
     preset = PRESETS[exchange.type]
-    body, dropped = build_request(
+    sent, dropped = build_request(
         decode_chat_request(spell(asking(exchange))), exchange.model, preset
     )
+    body = bytes(sent)
     assert json.loads(body) == forwarded(exchange)
     assert list(json.loads(body)) == list(forwarded(exchange))
     if forwarded(exchange).keys() == asking(exchange).keys():

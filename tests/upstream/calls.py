@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio.to_thread
 
+from waystone_asgi.pieces import Body
 from waystone_asgi.records import Endpoint, Timeouts, UpstreamRequest
 from waystone_asgi.types import Upstream
 
@@ -32,10 +33,10 @@ def endpoint(provider: Provider, *headers: tuple[bytes, bytes], **changes: Any) 
 
 
 def post(
-    target: Endpoint, body: bytes = b'{"model": "m"}', timeouts: Timeouts = LONG
+    target: Endpoint, body: Body = b'{"model": "m"}', timeouts: Timeouts = LONG
 ) -> UpstreamRequest:
     """A request to it."""
-    return UpstreamRequest(endpoint=target, body=body, timeouts=timeouts)
+    return UpstreamRequest(endpoint=target, content=body, timeouts=timeouts)
 
 
 async def exchange(upstream: Upstream, sent: UpstreamRequest) -> tuple[int, bytes]:

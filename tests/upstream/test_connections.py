@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from waystone_asgi.exceptions import UpstreamError, UpstreamTimeoutError
+from waystone_asgi.pieces import Body, Pieces
 from waystone_asgi.records import Endpoint, Timeouts
 from waystone_asgi.types import Upstream, UpstreamResponse
 
@@ -47,8 +48,17 @@ LARGE = b"[" + b"0," * (2 << 20) + b"0]"
 UNREAD = bytes(64 << 20)
 
 
-@pytest.mark.parametrize("body", [b"", b'{"model": "m"}', LARGE], ids=["empty", "small", "large"])
-async def test_the_request_is_sent_as_it_is(upstream: Upstream, body: bytes) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b'{"model": "m"}', id="small"),
+        pytest.param(LARGE, id="large"),
+        pytest.param(Pieces(b'{"model":', memoryview(b'"m"'), b"}"), id="small, in pieces"),
+        pytest.param(Pieces(b"[[1],", memoryview(LARGE), b"]"), id="large, in pieces"),
+    ],
+)
+async def test_the_request_is_sent_as_it_is(upstream: Upstream, body: Body) -> None:
     """The endpoint's headers, its host, the length, and nothing else."""
     with Provider() as provider:
         target = endpoint(provider, (b"X-Team", b"a b"), path="/v1/chat?api-version=1")
@@ -62,7 +72,7 @@ async def test_the_request_is_sent_as_it_is(upstream: Upstream, body: bytes) -> 
             b"host: 127.0.0.1:%d" % provider.port,
             b"x-team: a b",
         ]
-        assert received == body
+        assert received == bytes(body)
 
 
 async def test_a_host_of_its_own(upstream: Upstream) -> None:

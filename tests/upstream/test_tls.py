@@ -15,6 +15,7 @@ import pytest
 import trustme
 
 from waystone_asgi.exceptions import UpstreamError, UpstreamTimeoutError
+from waystone_asgi.pieces import Pieces
 from waystone_asgi.records import Timeouts
 from waystone_asgi.types import Upstream
 from waystone_asgi.upstream.asyncio import AsyncioUpstream
@@ -59,7 +60,7 @@ async def test_tls(upstream: Upstream, certificate: Certificate) -> None:
     large = bytes(3 << 20)
     with Provider(tls=tls) as provider:
         target = endpoint(provider, host="localhost")
-        for body in (b"{}", large, b"{}"):
+        for body in (b"{}", large, b"{}", Pieces(large, memoryview(large))):
             assert await exchange(upstream, post(target, body)) == (200, b"in order")
         assert [len(sent) for sent in provider.peers[0].requests][1] > len(large)
     assert names == ["localhost"]

@@ -12,6 +12,7 @@ from time import monotonic
 from urllib.parse import quote
 
 from ..exceptions import GatewayError, Headers, UpstreamError
+from ..pieces import Body
 from ..providers.openai import parse_error
 from ..providers.provider import Provider
 from ..records import Attempt, Target, Timeouts, UpstreamRequest
@@ -60,13 +61,13 @@ class Try:
         """Seconds since the attempt began."""
         return monotonic() - self._started
 
-    async def send(self, upstream: Upstream, body: bytes) -> UpstreamResponse:
+    async def send(self, upstream: Upstream, body: Body) -> UpstreamResponse:
         """Send, and return the answer when it is one.
 
         Raises `UpstreamError` and its kinds; a refusal carries the headers that are passed on.
         """
         response = await upstream.send(
-            UpstreamRequest(endpoint=self.provider.endpoint, body=body, timeouts=self.timeouts)
+            UpstreamRequest(endpoint=self.provider.endpoint, content=body, timeouts=self.timeouts)
         )
         self.status = response.status
         self.latency = monotonic() - self._started

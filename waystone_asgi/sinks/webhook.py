@@ -104,7 +104,7 @@ class WebhookSink:
         endpoint = msgspec.structs.replace(
             self._endpoint, headers=self._endpoint.headers + self._signed(body)
         )
-        return UpstreamRequest(endpoint=endpoint, body=body, timeouts=self._timeouts)
+        return UpstreamRequest(endpoint=endpoint, content=body, timeouts=self._timeouts)
 
     def sign(self, id: bytes, moment: int, body: bytes) -> bytes:
         """The header `webhook-signature`: one signature a secret."""

@@ -12,6 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from ..exceptions import UpstreamError, UpstreamTimeoutError
+from ..pieces import Pieces
 from .alarm import NEVER, Alarm
 from .answer import AsyncioResponse
 from .framing import ends_with_connection
@@ -88,13 +89,14 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         self.total = total
         deadline = now + request.timeouts.first_byte
         self.alarm.set(deadline if deadline < total else total)
-        body = request.body
-        length = len(body)
+        content = request.content
+        length = len(content)
         if length <= _COPY_UP_TO:
-            self._transport.write(b"%b%d\r\n\r\n%b" % (head, length, body))
+            self._transport.write(b"%b%d\r\n\r\n%b" % (head, length, bytes(content)))
         else:
             self._transport.write(b"%b%d\r\n\r\n" % (head, length))
-            self._transport.write(body)
+            for part in content.parts if isinstance(content, Pieces) else (content,):
+                self._transport.write(part)
         return response
 
     def resume(self) -> None:

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
+from ..pieces import Body, Pieces
 from .chat import MESSAGES, METADATA
 from .members import encode
 from .plain import LONG, PlainRequest
@@ -18,7 +19,7 @@ from .requests import ChatRequest
 _MODEL, _METADATA, _MESSAGES = b'"model"', b'"metadata"', b'"messages":'
 
 
-def patch(request: ChatRequest, model: str, *, cut: bool, added: bytes = b"") -> bytes | None:
+def patch(request: ChatRequest, model: str, *, cut: bool, added: bytes = b"") -> Body | None:
     """The document with another model, without its metadata if `cut`, and with an `added` end.
 
     A long one is searched where its messages are not.
@@ -35,7 +36,7 @@ def patch(request: ChatRequest, model: str, *, cut: bool, added: bytes = b"") ->
     if patched is None:
         return None
     at = patched.index(_MESSAGES) + start - document.index(_MESSAGES)
-    return b"".join((patched[:at], memoryview(document)[start:end], patched[at + 1 :]))
+    return Pieces(patched[:at], memoryview(document)[start:end], patched[at + 1 :])
 
 
 def _messages_span(request: ChatRequest, document: bytes) -> tuple[int, int] | None:

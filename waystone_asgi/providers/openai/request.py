@@ -9,13 +9,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TypeAlias
 
+from ...pieces import Body
 from ...wire.members import Buffer, Members, decode_members, encode, splice
 from ...wire.patches import patch
 from ...wire.plain import DEFAULTS
 from ...wire.requests import ChatRequest
 from ..presets import Preset
 
-Built: TypeAlias = tuple[bytes, tuple[str, ...]]
+Built: TypeAlias = tuple[Body, tuple[str, ...]]
 
 _NOTHING = (b"null", b"false", b"{}")
 _OPTIONS = b'{"include_usage":true}'
