@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 
 import anyio
 
@@ -22,7 +23,14 @@ from .wire.requests import ChatRequest
 SETTLE_SECONDS = 1.0
 """The most that settling takes of a request that is being cancelled."""
 
-_QUOTAS = {"requests": b"requests", "tokens": b"tokens"}
+_QUOTAS = {
+    unit: (
+        f"x-ratelimit-limit-{unit}".encode(),
+        f"x-ratelimit-remaining-{unit}".encode(),
+        f"x-ratelimit-reset-{unit}".encode(),
+    )
+    for unit in ("requests", "tokens")
+}
 
 
 class Allowances:
@@ -43,9 +51,9 @@ class Allowances:
     ) -> None:
         self.program = program
         self.counters = counters
+        self.waits = waits
         self._lease = lease
         self._now = now
-        self._waits = waits
 
     async def apply(
         self,
@@ -78,14 +86,6 @@ class Allowances:
             if not isinstance(taken, Refused):
                 return Allowance(self, decision, taken, now)
             passed = {**passed, **decision.passed(taken)}
-
-    async def settle(self, taken: Taken, amounts: tuple[int, ...]) -> None:
-        """Count what was used in the place of what was reserved. Survives cancellation."""
-        if self._waits:
-            with anyio.move_on_after(SETTLE_SECONDS, shield=True):
-                await self.counters.settle(taken, amounts)
-        else:
-            await self.counters.settle(taken, amounts)
 
 
 @asynccontextmanager
@@ -156,21 +156,18 @@ class Allowance:
     @property
     def headers(self) -> Headers:
         """Where the caller stands with the limits on requests and tokens, in OpenAI's names."""
-        if self._taken is None or not self.decision.marks:
+        if self._taken is None or not self.decision.bounds:
             return ()
-        return tuple(
-            header
-            for quota in self.decision.quotas(self._taken, self._now)
-            if (unit := _QUOTAS.get(quota.unit))
-            for header in (
-                (b"x-ratelimit-limit-" + unit, b"%d" % quota.limit),
-                (b"x-ratelimit-remaining-" + unit, b"%d" % quota.remaining),
-                (b"x-ratelimit-reset-" + unit, _span(quota.resets_after)),
-            )
-        )
+        headers: list[tuple[bytes, bytes]] = []
+        for quota in self.decision.quotas(self._taken, self._now):
+            limit, remaining, reset = _QUOTAS[quota.unit]
+            headers.append((limit, b"%d" % quota.limit))
+            headers.append((remaining, b"%d" % quota.remaining))
+            headers.append((reset, _span(round(quota.resets_after))))
+        return tuple(headers)
 
     async def settle(self, usage: Usage | None, nanodollars: int | None) -> None:
-        """Count what was used; without any the reservation is given back."""
+        """Count what was used; without any the reservation is given back. Survives cancellation."""
         if self._taken is None:
             return
         if usage is None:
@@ -181,7 +178,12 @@ class Allowance:
                 tokens=usage.input_tokens + usage.output_tokens,
                 nanodollars=nanodollars or 0,
             )
-        await self._allowances.settle(self._taken, amounts)
+        counters = self._allowances.counters
+        if self._allowances.waits:
+            with anyio.move_on_after(SETTLE_SECONDS, shield=True):
+                await counters.settle(self._taken, amounts)
+        else:
+            await counters.settle(self._taken, amounts)
 
 
 def estimate(request: ChatRequest) -> Estimate:
@@ -197,9 +199,10 @@ def estimate(request: ChatRequest) -> Estimate:
     )
 
 
-def _span(seconds: float) -> bytes:
+@lru_cache(maxsize=256)
+def _span(seconds: int) -> bytes:
     """A time as OpenAI's headers write it: `1s`, `6m0s`, `1h0m0s`."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)
+    minutes, rest = divmod(max(0, seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return b"%dh%dm%ds" % (hours, minutes, rest)

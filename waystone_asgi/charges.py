@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -20,8 +21,9 @@ Calendar = Literal["minute", "hour", "day", "week", "month"]
 PARTS = 60
 """Into how many buckets a rolling window is divided."""
 
-_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
-_LENGTHS = {**_SECONDS, "week": 7 * 86400, "month": 31 * 86400}
+_DAY = 86400
+_SECONDS = {"minute": 60, "hour": 3600, "day": _DAY}
+_LENGTHS = {**_SECONDS, "week": 7 * _DAY, "month": 31 * _DAY}
 
 
 class Window(Struct, frozen=True, gc=False):
@@ -56,6 +58,8 @@ class Window(Struct, frozen=True, gc=False):
         """Seconds until the window is over, or until a rolling one begins to forget `now`."""
         if self.per is None:
             return float(self.seconds)
+        if seconds := _SECONDS.get(self.per):
+            return seconds - now % seconds
         return self._next(self._start(now)) - now
 
     def frees(self, now: float, held: Mapping[int, int], surplus: int) -> float:
@@ -88,20 +92,23 @@ class Window(Struct, frozen=True, gc=False):
     def _start(self, now: float) -> int:
         if self.per is not None and (seconds := _SECONDS.get(self.per)):
             return int(now // seconds) * seconds
-        day = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        if self.per == "week":
-            day -= timedelta(days=day.weekday())
-        else:
-            day = day.replace(day=1)
-        return int(day.timestamp())
+        return _weeks_or_months(self.per, int(now // _DAY))[0]
 
     def _next(self, start: int) -> int:
         if self.per is not None and (seconds := _SECONDS.get(self.per)):
             return start + seconds
-        day = datetime.fromtimestamp(start, UTC)
-        if self.per == "week":
-            return int((day + timedelta(days=7)).timestamp())
-        return int((day + timedelta(days=32)).replace(day=1).timestamp())
+        return _weeks_or_months(self.per, start // _DAY)[1]
+
+
+@lru_cache(maxsize=16)
+def _weeks_or_months(per: Calendar | None, number: int) -> tuple[int, int]:
+    """The start of the week or month of the day of that number since 1970, and of the next one."""
+    day = datetime.fromtimestamp(number * _DAY, UTC)
+    if per == "week":
+        start = day - timedelta(days=day.weekday())
+        return int(start.timestamp()), int((start + timedelta(days=7)).timestamp())
+    start = day.replace(day=1)
+    return int(start.timestamp()), int((start + timedelta(days=32)).replace(day=1).timestamp())
 
 
 class Charge(Struct, frozen=True, gc=False):

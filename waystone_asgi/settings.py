@@ -22,7 +22,7 @@ from .loops import on_asyncio
 from .pricing import Prices
 from .providers.echo import answer
 from .providers.provider import Provider
-from .records import Principal, Target, Timeouts, Usage
+from .records import Principal, Target, Timeouts
 from .rules import Retry, Ruleset, compile_rules, read_rulesets
 from .sinks import open_sink
 from .sinks.outbox import Overflow
@@ -97,8 +97,7 @@ def choose_allowances(
     anyone = Principal(id="rules")
 
     def price(target: Target, input_tokens: int, output_tokens: int, now: float) -> int | None:
-        usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
-        return prices.cost(target.provider, target.model, usage, now)
+        return prices.estimate(target.provider, target.model, input_tokens, output_tokens, now)
 
     program = compile_rules(
         read_rulesets(rulesets),

@@ -74,8 +74,8 @@ class Entities(Protocol):
         """Merge the metadata of each into the layer of its source, and link the two.
 
         Given keys replace, None removes, the rest stays. Returns the layers of the user and of the
-        group as they are then, empty for one that is not named. Raises `RequestTooLargeError` for a
-        layer of 64 KiB or more.
+        group as they are then, empty for one that is not named; what was returned is never changed,
+        as it is remembered. Raises `RequestTooLargeError` for a layer of 64 KiB or more.
         """
 
     async def metadata(self, kind: str, id: str) -> JSONObject | None:

@@ -293,7 +293,7 @@ def test_where_the_caller_stands() -> None:
     )
     decision = rules.evaluate(subject(user="ann"))
     quotas = decision.quotas(taken(decision, 4, 49, 1, 1100), NOW)
-    assert quotas == (Quota("requests", 50, 1, 3600), Quota("tokens", 1000, 0, 5400))
+    assert quotas == [Quota("requests", 50, 1, 3600), Quota("tokens", 1000, 0, 5400)]
 
 
 # Shadows

@@ -1,8 +1,8 @@
 """Counters in this process's memory: reserve and settle without waiting for anything.
 
 In: charges. Out: what was taken, or what refused. The number of counters is bounded: those whose
-window has passed since they were last charged go as new ones come, and then the least recently
-charged, but none that something is reserved from. Nothing is shared between gateways.
+window has passed since they were last charged go as new ones come, and then those not charged for
+long, but none that something is reserved from. Nothing is shared between gateways.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -23,6 +22,9 @@ LIMIT = 250_000
 """How many counters are kept, at half a kilobyte each."""
 
 _LATE = 10_000
+_GRACE = 60
+_LOOKED_AT = 2
+_SAMPLE = 16
 
 logger = logging.getLogger("waystone_asgi")
 
@@ -33,8 +35,7 @@ class MemoryCounters:
     def __init__(self, *, limit: int = LIMIT, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
         self._clock = clock
-        self._size = 0
-        self._groups: dict[Window, _Group] = {}
+        self._counters: OrderedDict[str, _Counter] = OrderedDict()
         self._held: dict[str, _Held] = {}
         self._late: dict[str, bool] = {}
         self._due = math.inf
@@ -42,7 +43,7 @@ class MemoryCounters:
         self._warned = False
 
     def __len__(self) -> int:
-        return self._size
+        return len(self._counters)
 
     async def reserve(
         self, charges: Sequence[Charge], *, now: float, lease: float, id: str | None = None
@@ -51,36 +52,37 @@ class MemoryCounters:
         if now >= self._due:
             self._lapse(now)
         moment = self._clock()
+        known = self._counters.get
         counters: list[_Counter] = []
         amounts: list[int] = []
         used: list[int] = []
         buckets: list[int] = []
         refused: list[int] = []
         for charge in charges:
-            counter, bucket = self._find(charge, now, moment)
-            amount = charge.amount
-            total = counter.total
-            if charge.limit is not None and total + amount > charge.limit:
-                amount = max(0, min(amount, charge.limit - total))
+            counter = known(charge.counter) or self._create(charge, moment)
+            if not counter.since <= now < counter.until:
+                counter.turn(now)
+            amount, total, limit = charge.amount, counter.total, charge.limit
+            if limit is not None and total + amount > limit:
+                amount = max(0, min(amount, limit - total))
                 if amount < charge.least:
                     refused.append(len(counters))
                     amount = 0
             # Taken at once, so that a counter that is charged twice is seen to be.
-            counter.total = total = total + amount
-            counter.buckets[bucket] = counter.buckets.get(bucket, 0) + amount
+            counter.touched = moment
             counter.open += 1
+            counter.total = total = total + amount
             counters.append(counter)
             amounts.append(amount)
             used.append(total)
-            buckets.append(bucket)
+            buckets.append(counter.bucket)
         held = _Held(now + lease, counters, amounts, buckets)
         if refused:
             held.give_back()
             return _refusal(charges, refused, counters, now)
         if id is None:
             id = str(next(self._numbers))
-        self._held[id] = held
-        self._due = min(self._due, held.expires)
+        self._hold(id, held)
         return Taken(id, tuple(charges), tuple(amounts), tuple(used), tuple(buckets))
 
     async def settle(self, taken: Taken, amounts: Sequence[int]) -> None:
@@ -102,55 +104,44 @@ class MemoryCounters:
             self._remember(taken.id, False)
             moment = self._clock()
             for charge, bucket, amount in zip(taken.charges, taken.buckets, amounts, strict=True):
-                group = self._groups.get(charge.window) or self._group(charge.window)
-                name = charge.counter
-                counter = group.counters.get(name) or self._create(group, name, moment)
+                counter = self._counters.get(charge.counter) or self._create(charge, moment)
                 counter.add(bucket, amount, 0)
         else:
             return False
         return True
 
-    def _find(self, charge: Charge, now: float, moment: float) -> tuple[_Counter, int]:
-        """The counter, as it stands now, and the bucket of now."""
-        group = self._groups.get(charge.window) or self._group(charge.window)
-        if not group.since <= now < group.until:
-            group.turn(now)
-        counter = group.counters.get(charge.counter)
-        if counter is None:
-            counter = self._create(group, charge.counter, moment)
-        else:
-            group.counters.move_to_end(charge.counter)
-            counter.touched = moment
-        if counter.first != group.first:
-            counter.turn(group)
-        return counter, group.bucket
-
-    def _group(self, window: Window) -> _Group:
-        group = self._groups[window] = _Group(window)
-        return group
-
-    def _create(self, group: _Group, name: str, moment: float) -> _Counter:
+    def _create(self, charge: Charge, moment: float) -> _Counter:
         # One comes, and up to two that are over go: what was many once does not stay many.
-        for _ in range(2):
-            if (oldest := group.oldest()) and oldest.touched + group.keeps < moment:
-                self._drop(group)
-        if self._size >= self._limit:
+        for counter in self._oldest(_LOOKED_AT):
+            if counter.touched + counter.window.length + _GRACE < moment:
+                del self._counters[counter.name]
+        if len(self._counters) >= self._limit:
             self._make_room()
-        counter = group.counters[name] = _Counter(group.first, moment)
-        self._size += 1
+        counter = self._counters[charge.counter] = _Counter(charge.counter, charge.window, moment)
         return counter
 
-    def _drop(self, group: _Group) -> None:
-        group.counters.popitem(last=False)
-        self._size -= 1
+    def _oldest(self, number: int) -> list[_Counter]:
+        """So many that have not been looked at for longest, without those in use."""
+        found: list[_Counter] = []
+        for _ in range(min(number, len(self._counters))):
+            counter = next(iter(self._counters.values()))
+            self._counters.move_to_end(counter.name)
+            if not counter.open:
+                found.append(counter)
+        return found
 
     def _make_room(self) -> None:
-        idle = [(oldest.touched, g) for g in self._groups.values() if (oldest := g.oldest())]
+        idle = self._oldest(_SAMPLE)
         if idle:
-            self._drop(min(idle, key=lambda entry: entry[0])[1])
+            del self._counters[min(idle, key=lambda counter: counter.touched).name]
             if not self._warned:
                 self._warned = True
                 logger.warning("More than %d counters: those not used for long go.", self._limit)
+
+    def _hold(self, id: str, held: _Held) -> None:
+        self._held[id] = held
+        if held.expires < self._due:
+            self._due = held.expires
 
     def _lapse(self, now: float) -> None:
         """Give back what was reserved for longer than its lease."""
@@ -168,62 +159,56 @@ class MemoryCounters:
 
 
 class _Counter(Struct, gc=False):
-    """What one counter holds, used and reserved. `total` is that of its buckets from `first` on.
+    """What one counter holds, used and reserved: `total` in its window, some of it in `bucket`.
 
-    There are many of them, and the garbage collector need not look at them.
+    That is the present one, from `since` to `until`; `past` is what the others hold, of which those
+    from `first` on count. There are many counters, and the garbage collector need not look at them.
     """
 
-    first: int
+    name: str
+    window: Window
     touched: float
+    since: float = 0.0
+    until: float = 0.0
+    bucket: int = 0
+    first: int = 0
     total: int = 0
     open: int = 0
-    buckets: dict[int, int] = field(default_factory=dict)
+    past: dict[int, int] = field(default_factory=dict)
 
-    def turn(self, group: _Group) -> None:
-        """Count from another bucket on."""
-        self.first = group.first
-        if len(self.buckets) > group.buckets:
-            del self.buckets[min(self.buckets)]
-        self.total = sum(n for bucket, n in self.buckets.items() if bucket >= group.first)
+    def buckets(self) -> dict[int, int]:
+        """What each bucket holds that counts."""
+        return {**self.past, self.bucket: self.total - self._before()}
+
+    def _before(self) -> int:
+        return sum([n for bucket, n in self.past.items() if bucket >= self.first])
+
+    def turn(self, now: float) -> None:
+        """Move to the bucket of `now`."""
+        window = self.window
+        if self.until:
+            self.past[self.bucket] = self.total - self._before()
+        self.bucket, self.first = window.span(now)
+        self.since, self.until = self.bucket, window.ends(now)
+        current = self.past.pop(self.bucket, 0)
+        if len(self.past) > window.buckets:
+            del self.past[min(self.past)]
+        self.total = current + self._before()
 
     def add(self, bucket: int, amount: int, reserved: int) -> None:
         """Put the amount in the place of what was reserved, unless the bucket is gone."""
-        if bucket in self.buckets:
+        if bucket == self.bucket and self.until:
+            # A clock that jumped may have brought back a bucket that was gone.
+            self.total = max(0, self.total + amount - reserved)
+            return
+        if bucket in self.past:
             amount -= reserved
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + amount
+        self.past[bucket] = self.past.get(bucket, 0) + amount
         if bucket >= self.first:
             self.total += amount
 
 
-class _Group:
-    """The counters over one window, those that were charged least recently first."""
-
-    __slots__ = ("bucket", "buckets", "counters", "first", "keeps", "since", "until", "window")
-
-    def __init__(self, window: Window) -> None:
-        self.window = window
-        self.counters: OrderedDict[str, _Counter] = OrderedDict()
-        self.buckets = window.buckets + 1
-        self.keeps = window.length + 60
-        self.bucket = self.first = 0
-        self.since = self.until = 0.0
-
-    def turn(self, now: float) -> None:
-        """Move to the bucket of `now`."""
-        self.bucket, self.first = self.window.span(now)
-        self.since, self.until = self.bucket, self.window.ends(now)
-
-    def oldest(self) -> _Counter | None:
-        """The least recently charged of those that nothing is reserved from, put first."""
-        for _ in range(len(self.counters)):
-            name, counter = next(iter(self.counters.items()))
-            if not counter.open:
-                return counter
-            self.counters.move_to_end(name)
-        return None
-
-
-class _Held(NamedTuple):
+class _Held(Struct, gc=False):
     """One reservation under way."""
 
     expires: float
@@ -246,5 +231,5 @@ def _refusal(
     for index, total in zip(refused, used, strict=True):
         charge = charges[index]
         surplus = total + charge.least - (charge.limit or 0)
-        seconds.append(charge.window.frees(now, counters[index].buckets, surplus))
+        seconds.append(charge.window.frees(now, counters[index].buckets(), surplus))
     return Refused(tuple(refused), used, tuple(seconds))

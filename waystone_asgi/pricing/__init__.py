@@ -101,6 +101,17 @@ class Prices:
             cost = self._learn(key)
         return None if cost is None else cost.of(usage, when)
 
+    def estimate(
+        self, provider: str, model: str, input_tokens: int, output_tokens: int, when: float
+    ) -> int | None:
+        """Nano-dollars for so much plain text at a Unix time, as `cost` counts them."""
+        key = provider, model, None
+        try:
+            cost = self._known[key]
+        except KeyError:
+            cost = self._learn(key)
+        return None if cost is None else cost.of_text(input_tokens, output_tokens, when)
+
     def find(self, provider: str, model: str, service_tier: str | None = None) -> Found | None:
         """The prices that `cost` counts with."""
         name = f"{provider}/{model}"

@@ -92,6 +92,15 @@ class Cost:
                 return None
         return _charge(rates, usage)
 
+    def of_text(self, input_tokens: int, output_tokens: int, when: float) -> int | None:
+        """Nano-dollars for so much plain text, as `of` counts them."""
+        rates = self._flat
+        if rates is None:
+            usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+            return self.of(usage, when)
+        total = rates.request + rates.text * input_tokens + rates.output * output_tokens
+        return total if rates.scale == 1 else _divide(total, rates.scale)
+
     def _at(self, when: float) -> _Tariff:
         row = self._grid[bisect_right(self._days, when)]
         return row[bisect_right(self._times, when % _DAY)] if self._times else row[0]

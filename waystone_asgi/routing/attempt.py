@@ -151,7 +151,7 @@ def passed_on(response: UpstreamResponse, ours: Headers = ()) -> Headers:
     What is in `ours` already is left out.
     """
     passed = tuple([header for header in response.headers if _passing[header[0]]])
-    if not ours:
+    if not ours or not passed:
         return passed
     names = {name for name, _ in ours}
     return tuple([header for header in passed if header[0] not in names])

@@ -66,7 +66,11 @@ class CompiledRule(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Compiler:
-    """Compiles the rules of one program; `conditions` are those that it has met, by number."""
+    """Compiles the rules of one program.
+
+    `conditions` are those that it has met, by number; `timed` are the numbers of those that turn
+    out otherwise as time goes by.
+    """
 
     def __init__(
         self, resolve: Resolve, guards: Collection[str] | None, counters: CounterTable
@@ -76,6 +80,7 @@ class Compiler:
         self._counters = counters
         self._numbers: dict[str, int] = {}
         self.conditions: list[Holds] = []
+        self.timed: list[int] = []
 
     def compile(self, rulesets: Sequence[Ruleset], path: str) -> Iterator[CompiledRule]:
         """The rules of all rulesets, in the order written. Raises `SettingError`."""
@@ -94,6 +99,8 @@ class Compiler:
         key = repr(condition)
         if key not in self._numbers:
             self._numbers[key] = len(self.conditions)
+            if condition.is_timed:
+                self.timed.append(len(self.conditions))
             self.conditions.append(condition.compile())
         return self._numbers[key]
 

@@ -89,6 +89,11 @@ class Condition(Struct, frozen=True, kw_only=True):
         return next(name for name in OPERATORS if getattr(self, name) is not UNSET)
 
     @property
+    def is_timed(self) -> bool:
+        """Whether it turns out otherwise as time goes by."""
+        return self.newer_than is not UNSET or self.older_than is not UNSET
+
+    @property
     def whose(self) -> str:
         """Whose field is looked at."""
         return "any" if self.of is UNSET else self.of

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from ..charges import Charge, Unit, Window
+from ..charges import Unit, Window
 from ..records import Target
 from .decisions import Estimate, Mark, Price, Subject
 from .rulesets import Of, UsageLimit
@@ -20,13 +20,15 @@ from .rulesets import Of, UsageLimit
 Amount: TypeAlias = tuple[int, int]
 """What a charge takes, and the least that it makes do with."""
 
-Term: TypeAlias = tuple[str, Of, Window, Unit, int | None, bool]
-"""What a charge has of its own before it is known for whom and how much: prefix and whose id,
-window, unit, limit, and whether it is closed."""
+Term: TypeAlias = tuple[Window, int | None, bool]
+"""What a charge has of its own before it is known for whom and how much: window, limit, and whether
+it is closed."""
+
+VARYING: tuple[Unit, ...] = ("tokens", "usd")
+"""What one request takes more of than another."""
 
 USER, GROUP = 1, 2
 _NEEDS: Mapping[Of, int] = {"user": USER, "group": GROUP, "user_in_group": USER | GROUP}
-_ONE: Amount = (1, 1)
 _NOTHING: Amount = (0, 0)
 
 
@@ -62,10 +64,8 @@ class Selection(Struct, frozen=True):
                 limits[mark.index] = min(mark.limit, limits.get(mark.index, mark.limit))
         closed = {mark.index for mark in marks if mark.closed and not mark.notes}
         return tuple(
-            (prefix, of, window, unit, limits.get(index), index in closed)
-            for index, ((prefix, of), window, unit) in enumerate(
-                zip(self.keys, self.windows, self.units, strict=True)
-            )
+            (window, limits.get(index), index in closed)
+            for index, window in enumerate(self.windows)
         )
 
 
@@ -101,22 +101,27 @@ class CounterTable:
         )
 
     def amounts(
-        self, units: tuple[Unit, ...], subject: Subject, target: Target
+        self, varying: tuple[tuple[int, Unit], ...], subject: Subject, target: Target
     ) -> dict[Unit, Amount]:
-        """What the request takes of each unit, when it goes to the target.
+        """What the request takes of each unit that varies, when it goes to the target.
 
         Without a bound on its output it takes the allowance, or what is left.
         """
-        estimate = subject.estimate
-        found: dict[Unit, Amount] = {"requests": _ONE, "concurrent": _ONE}
-        if "tokens" in units:
-            output = estimate.output_tokens
-            amount = estimate.input_tokens + (self._allowance if output is None else output)
-            least = amount if output is not None else estimate.input_tokens + 1
-            found["tokens"] = (amount, least)
-        if "usd" in units:
-            found["usd"] = self._dollars(estimate, target, subject.now)
+        found: dict[Unit, Amount] = {}
+        for _, unit in varying:
+            if unit not in found:
+                found[unit] = (
+                    self._dollars(subject.estimate, target, subject.now)
+                    if unit == "usd"
+                    else self._tokens(subject.estimate)
+                )
         return found
+
+    def _tokens(self, estimate: Estimate) -> Amount:
+        output = estimate.output_tokens
+        if output is None:
+            return estimate.input_tokens + self._allowance, estimate.input_tokens + 1
+        return estimate.input_tokens + output, estimate.input_tokens + output
 
     def _dollars(self, estimate: Estimate, target: Target, now: float) -> Amount:
         price, output = self._price, estimate.output_tokens
@@ -146,18 +151,6 @@ def ids_of(subject: Subject) -> dict[Of, str]:
     if group is not None:
         ids["group"] = group.id
     return ids
-
-
-def charges_of(
-    terms: tuple[Term, ...], ids: Mapping[Of, str], amounts: Mapping[Unit, Amount]
-) -> tuple[Charge, ...]:
-    """One charge for each counter that counts."""
-    return tuple(
-        [
-            Charge(prefix + ids[of], window, *amounts[unit], limit, closed)
-            for prefix, of, window, unit, limit, closed in terms
-        ]
-    )
 
 
 def _prefix(unit: Unit, window: Window, of: Of) -> str:

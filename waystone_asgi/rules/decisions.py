@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -82,7 +82,7 @@ class Blocked(Struct, frozen=True, kw_only=True, gc=False):
 class Quota(Struct, frozen=True, gc=False):
     """Where the caller stands with a limit that blocks; `resets_after` is in seconds."""
 
-    unit: Unit
+    unit: Literal["requests", "tokens"]
     limit: int
     remaining: int
     resets_after: float
@@ -104,13 +104,18 @@ class Mark(Struct, frozen=True, gc=False):
     notes: tuple[str, ...] = ()
 
 
+Bounds: TypeAlias = tuple[Literal["requests", "tokens"], tuple[tuple[int, int], ...]]
+"""The limits on a unit, each with the index of the charge that it is set to."""
+
+
 class Decision(Struct, frozen=True, kw_only=True, gc=False):
     """What is to be done with a request.
 
     `route` is the subject's own unless a rule changed the model; `fallback` follows its targets,
     and `retry` says how often and on what. `guards` are run on the answer, in this order.
     `charges` are to be reserved, all or none; `units` says what each of them counts, and `marks`
-    which rules look at them. A blocked request has no charges.
+    which rules look at them. `bounds` are the limits that block on requests and tokens, by unit,
+    each with the index of its charge. A blocked request has no charges.
     """
 
     route: Route
@@ -123,6 +128,7 @@ class Decision(Struct, frozen=True, kw_only=True, gc=False):
     charges: tuple[Charge, ...] = ()
     units: tuple[Unit, ...] = ()
     marks: tuple[Mark, ...] = ()
+    bounds: tuple[Bounds, ...] = ()
 
     def passed(self, refused: Refused) -> Passed:
         """What a refusal adds to `passed` before the request is evaluated again.
@@ -157,16 +163,19 @@ class Decision(Struct, frozen=True, kw_only=True, gc=False):
                     found.update(dict.fromkeys(mark.notes))
         return tuple(found)
 
-    def quotas(self, taken: Taken, now: float) -> tuple[Quota, ...]:
-        """For each unit the blocking limit of which the least is left, for `x-ratelimit-*`."""
-        found: dict[Unit, Quota] = {}
-        for mark in self.marks:
-            unit = self.units[mark.index]
-            left = max(0, mark.limit - taken.used[mark.index])
-            if mark.blocks and (unit not in found or left < found[unit].remaining):
-                resets = self.charges[mark.index].window.resets(now)
-                found[unit] = Quota(unit, mark.limit, left, resets)
-        return tuple(found.values())
+    def quotas(self, taken: Taken, now: float) -> list[Quota]:
+        """For each unit of `bounds` the limit of which the least is left."""
+        found: list[Quota] = []
+        used, charges = taken.used, self.charges
+        for unit, bounds in self.bounds:
+            index, limit = bounds[0]
+            left = limit - used[index]
+            for place, other in bounds[1:]:
+                if other - used[place] < left:
+                    index, limit, left = place, other, other - used[place]
+            resets = charges[index].window.resets(now)
+            found.append(Quota(unit, limit, left if left > 0 else 0, resets))
+        return found
 
     def amounts(self, *, requests: int, tokens: int, nanodollars: int) -> tuple[int, ...]:
         """What was used in the end, by charge, to settle with."""

@@ -6,22 +6,51 @@ which is the same for every request of which these are the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from ..charges import Charge, Unit
 from ..records import Route, Target
 from .compilation import CompiledRule
-from .counting import Selection, Term, Trigger
-from .decisions import Blocked, Decision, Mark, Passed
+from .counting import VARYING, Amount, Selection, Term, Trigger
+from .decisions import Blocked, Bounds, Decision, Mark, Passed
 from .rulesets import Retry
 
+_TOLD: tuple[Literal["requests", "tokens"], ...] = ("requests", "tokens")
 
-class Ruling(Struct, frozen=True):
-    """A decision but for its charges, and the terms of those."""
+
+class Ruling(Struct, frozen=True, eq=False):
+    """A decision but for its charges, and the terms of those.
+
+    `varying` are the indexes of the charges whose amounts are not the same for all requests, each
+    with its unit.
+    """
 
     decision: Decision
     terms: tuple[Term, ...]
+    varying: tuple[tuple[int, Unit], ...]
+
+    def template(self, names: Sequence[str]) -> Decision:
+        """The decision, one request charged to the counters of these names."""
+        charges = [
+            Charge(name, window, 1, 1, limit, closed)
+            for name, (window, limit, closed) in zip(names, self.terms, strict=True)
+        ]
+        return replace(self.decision, charges=tuple(charges))
+
+    def vary(self, template: Decision, amounts: Mapping[Unit, Amount]) -> Decision:
+        """The decision of a template, with amounts where they vary."""
+        charges = [*template.charges]
+        for index, unit in self.varying:
+            amount, least = amounts[unit]
+            known = charges[index]
+            charges[index] = Charge(
+                known.counter, known.window, amount, least, known.limit, known.closed
+            )
+        return replace(template, charges=tuple(charges))
 
 
 class _Draft(Struct):
@@ -61,7 +90,10 @@ def judge(
                 break
         elif (index := selection.places[rule.usage.counter]) >= 0:
             draft.marks += (_mark(rule, rule.usage, index),)
-    charged = draft.blocked is None
+    return _ruling(draft, selection)
+
+
+def _ruling(draft: _Draft, selection: Selection) -> Ruling:
     targets = draft.route.targets
     decision = Decision(
         route=draft.route,
@@ -71,10 +103,25 @@ def judge(
         tags=draft.tags,
         retain_days=draft.retain_days,
         guards=draft.guards,
-        units=selection.units if charged else (),
-        marks=draft.marks if charged else (),
     )
-    return Ruling(decision, selection.terms(draft.marks) if charged else ())
+    if draft.blocked is not None:
+        return Ruling(decision, (), ())
+    bounds, units = tuple(_bounds(draft.marks, selection)), selection.units
+    varying = tuple((index, unit) for index, unit in enumerate(units) if unit in VARYING)
+    decision = replace(decision, units=units, marks=draft.marks, bounds=bounds)
+    return Ruling(decision, selection.terms(draft.marks), varying)
+
+
+def _bounds(marks: Sequence[Mark], selection: Selection) -> Iterator[Bounds]:
+    """The limits that block and that callers are told of."""
+    for unit in _TOLD:
+        limits = [
+            (mark.index, mark.limit)
+            for mark in marks
+            if mark.blocks and selection.units[mark.index] == unit
+        ]
+        if limits:
+            yield unit, tuple(dict.fromkeys(limits))
 
 
 def _mark(rule: CompiledRule, usage: Trigger, index: int) -> Mark:

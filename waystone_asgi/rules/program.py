@@ -12,13 +12,13 @@ from types import MappingProxyType
 from ..records import Route
 from .checks import LONGEST
 from .compilation import CompiledRule, Compiler
-from .conditions import Holds
-from .counting import GROUP, USER, CounterTable, charges_of, ids_of
+from .counting import CounterTable
 from .decisions import Decision, Passed, Price, Subject
 from .explanation import explain, outcome
 from .judging import Ruling, judge
 from .models import Resolve
 from .rulesets import Ruleset, read_rulesets
+from .standings import Standings
 
 REMEMBERED = 4096
 """How many rulings a program remembers."""
@@ -46,7 +46,7 @@ def compile_rules(
     counters = CounterTable(price, allowance)
     compiler = Compiler(resolve, guards, counters)
     rules = tuple(compiler.compile(read, "rulesets"))
-    return Program(read, rules, compiler.conditions, counters)
+    return Program(read, rules, compiler, counters)
 
 
 class Program:
@@ -56,14 +56,14 @@ class Program:
         self,
         rulesets: Sequence[Ruleset],
         rules: Sequence[CompiledRule],
-        conditions: Sequence[Holds],
+        compiler: Compiler,
         counters: CounterTable,
     ) -> None:
         self._rulesets = rulesets
         self._rules = rules
-        self._conditions = tuple(conditions)
         self._counters = counters
         self._selections = tuple(map(counters.select, range(4)))
+        self._standings = Standings(compiler.conditions, compiler.timed, self._selections)
         self._rulings: dict[tuple[Route, int, tuple[bool, ...]], Ruling] = {}
 
     def evaluate(self, subject: Subject, passed: Passed = _NONE_PASSED) -> Decision:
@@ -73,43 +73,28 @@ class Program:
         decision's charges; if they are refused, add `decision.passed(refused)` to `passed` and
         evaluate again. Each turn adds at least one more rule, so it ends.
         """
-        present, held = self._look(subject)
+        standing = self._standings.of(subject)
         if passed:
-            selection = self._selections[present]
-            ruling = judge(self._rules, subject.route, held, selection, passed)
+            selection = self._selections[standing.present]
+            ruling = judge(self._rules, subject.route, standing.held, selection, passed)
         else:
-            ruling = self._ruling(subject.route, present, held)
-        decision = ruling.decision
+            ruling = self._ruling(subject.route, standing.present, standing.held)
         if not ruling.terms:
-            return decision
-        target = decision.route.targets[0]
-        amounts = self._counters.amounts(decision.units, subject, target)
-        return Decision(
-            route=decision.route,
-            retry=decision.retry,
-            fallback=decision.fallback,
-            tags=decision.tags,
-            retain_days=decision.retain_days,
-            guards=decision.guards,
-            charges=charges_of(ruling.terms, ids_of(subject), amounts),
-            units=decision.units,
-            marks=decision.marks,
-        )
+            return ruling.decision
+        template = ruling.template(standing.names) if passed else standing.template(ruling)
+        if not ruling.varying:
+            return template
+        amounts = self._counters.amounts(ruling.varying, subject, template.route.targets[0])
+        return ruling.vary(template, amounts)
 
     def explain(self, subject: Subject) -> tuple[str, ...]:
         """Which rules would apply to a request and why, as lines of text."""
-        present, held = self._look(subject)
-        selection = self._selections[present]
+        standing = self._standings.of(subject)
+        selection = self._selections[standing.present]
         return (
-            *explain(self._rulesets, self._rules, subject, held, selection),
+            *explain(self._rulesets, self._rules, subject, standing.held, selection),
             *outcome(self.evaluate(subject)),
         )
-
-    def _look(self, subject: Subject) -> tuple[int, tuple[bool, ...]]:
-        """Who is present, and which conditions hold."""
-        identity = subject.identity
-        present = (identity.user is not None and USER) + (identity.group is not None and GROUP)
-        return present, tuple([holds(subject) for holds in self._conditions])
 
     def _ruling(self, route: Route, present: int, held: tuple[bool, ...]) -> Ruling:
         """What is decided while no limit is passed, for all who are alike in this."""
