@@ -17,7 +17,7 @@ from waystone_asgi.exceptions import (
     UpstreamTimeoutError,
 )
 from waystone_asgi.providers.openai import StreamDecoder
-from waystone_asgi.relay import drain, first_events, relay
+from waystone_asgi.relay import drain, first_events, first_shown, relay
 from waystone_asgi.responses import Reply
 from waystone_asgi.sse import DONE
 from waystone_asgi.testing import FakeAnswer, Piece, chunks
@@ -81,7 +81,9 @@ async def run(
     """The writes that reach the caller, and the error that ended the stream."""
     caller, answer, follows = Caller(), FakeAnswer(pieces), decoder(**options)  # type: ignore[arg-type]
     reply = Reply(caller.send, "r")
-    held = await first_events(answer, follows, screen)
+    held = await first_events(answer, follows)
+    if screen is not None:
+        held = await first_shown(answer, follows, screen, held)
     assert caller.answer.messages == []
     await reply.start_stream()
     failure = await relay(answer, follows, reply, held, redact=shown, screen=screen)
@@ -168,6 +170,13 @@ async def test_failures_before_the_first_event(
         await first_events(FakeAnswer(pieces), decoder())
     assert message in caught.value.message
     assert caught.value.status == status
+
+
+async def test_comments_do_not_stand_for_the_first_event() -> None:
+    answer = FakeAnswer([COMMENT, COMMENT, anyio.sleep_forever])
+    with pytest.raises(UpstreamTimeoutError, match="no event came in time"):
+        await first_events(answer, decoder(), lambda: 0.01)
+    assert answer.received == 3
 
 
 async def test_an_error_beside_the_first_event_comes_after_it() -> None:

@@ -17,16 +17,17 @@ from .calls import Call
 from .catalog import Catalog
 from .departures import Departures, Visit
 from .exceptions import CallerLeft, GatewayError, InternalError, UpstreamError
+from .exchanges import Exchange
 from .guards import AnswerScreen, Guards
 from .identity import FIELD, Naming, merge
 from .pricing import Prices
-from .providers.openai import StreamDecoder, build_request, parse_response
+from .providers.openai import parse_response
 from .records import Principal, Route
-from .relay import drain, first_events, relay
+from .relay import drain, first_shown, relay
 from .requests import read_body
-from .routing import MAX_ANSWER_BYTES, Routing, Try, fault_of, passed_on, read_all
+from .routing import MAX_ANSWER_BYTES, Routing, fault_of, passed_on, read_all
 from .sinks.outbox import Outbox
-from .types import Authenticate, Entities, HTTPConnection, Upstream, UpstreamResponse
+from .types import Authenticate, Entities, HTTPConnection, Upstream
 from .usage import OpenRecord
 from .wire.requests import ChatRequest, decode_chat_request
 
@@ -156,10 +157,9 @@ class Completions:
             guards = allowance.guards
         try:
             while True:
-                attempt = attempts.begin()
-                record.target = attempt.target
+                exchange = Exchange(request, attempts.begin())
                 try:
-                    await self._attempt(call, request, record, visit, attempt, guards)
+                    await self._attempt(call, record, visit, exchange, guards)
                     attempts.succeeded()
                     return
                 except UpstreamError as error:
@@ -178,37 +178,35 @@ class Completions:
     async def _attempt(
         self,
         call: Call,
-        request: ChatRequest,
         record: OpenRecord,
         visit: Visit,
-        attempt: Try,
+        exchange: Exchange,
         guards: Sequence[str],
     ) -> None:
-        """Translate, send, and reply with what comes."""
-        provider = attempt.provider
-        body, dropped = build_request(request, attempt.target.model, provider.preset)
-        decoder = StreamDecoder(request.view) if record.stream else None
+        """Send what has been translated, and reply with what comes."""
         reply = call.reply
-        reply.route_headers = attempt.headers(dropped)
-        check = self._guards.check(guards, record.guarded(attempt.target)) if guards else None
-        response: UpstreamResponse | None = None
+        attempt, decoder = exchange.attempt, exchange.decoder
+        record.target = attempt.target
+        reply.route_headers = attempt.headers(exchange.dropped)
         failure: GatewayError | None = None
         error_type: str | None = "cancelled"
         try:
-            upstream = self.upstreams[provider.endpoint.scheme]
-            response = await attempt.send(upstream, body)
+            response = await exchange.open(self.upstreams)
             reply.route_headers += passed_on(response, reply.headers)
+            check = self._guards.check(guards, record.guarded(attempt.target)) if guards else None
             if decoder is None:
                 answer = parse_response(await read_all(response, MAX_ANSWER_BYTES))
-                record.answered(answer, len(body))
+                record.answered(answer, len(exchange.body))
                 reply.upstream_seconds = attempt.elapsed
                 whole = answer.body if check is None else await check.answer(answer.body)
                 record.status = 200
                 await reply.json(200, whole)
                 record.succeeded()
             else:
-                screen = None if check is None else AnswerScreen(check)
-                held = await first_events(response, decoder, screen)
+                held, screen = exchange.held, None
+                if check is not None:
+                    screen = AnswerScreen(check)
+                    held = await first_shown(response, decoder, screen, held)
                 reply.upstream_seconds = record.first_chunk()
                 await reply.start_stream()
                 failure = await relay(
@@ -230,6 +228,5 @@ class Completions:
         finally:
             attempt.end(error_type)
             if decoder is not None and decoder.started:
-                record.answered(decoder, len(body))
-            if response is not None:
-                await response.aclose()
+                record.answered(decoder, len(exchange.body))
+            await exchange.aclose()

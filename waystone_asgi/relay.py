@@ -9,11 +9,12 @@ and writes no record.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Protocol, TypeAlias
 
 import anyio
 
-from .exceptions import CallerLeft, GatewayError, UpstreamError
+from .exceptions import CallerLeft, GatewayError, UpstreamError, UpstreamTimeoutError
 from .loops import by_itself
 from .responses import GONE, Reply, encode_error
 from .sse import encode_event
@@ -62,27 +63,58 @@ class Screen(Protocol):
 
 
 async def first_events(
-    response: UpstreamResponse, decoder: Decoder, screen: Screen | None = None
+    response: UpstreamResponse, decoder: Decoder, seconds: Callable[[], float] = lambda: inf
 ) -> bytes:
-    """What to relay once the first event is there, and let through.
+    """What to relay once the first event is there.
 
-    Raises the `GatewayError` that stands in its place, or `UpstreamError` when there is none.
+    `seconds` says how long there is left for it: a transport knows of arrivals only, and comments
+    are none of the answer. Raises the `GatewayError` that stands in the event's place, or
+    `UpstreamError` when there is none.
     """
-    held = b""
-    gate = decoder if screen is None else screen
-    while not gate.started and decoder.error is None:
-        data = await response.receive()
-        events = decoder.feed(data) if data else decoder.finish()
-        held += events if screen is None else await screen.feed(events)
-        if not data:
-            break
-    if decoder.error is not None and not (decoder.events and gate.started):
+    data = await response.receive()
+    held = decoder.feed(data) if data else decoder.finish()
+    if data and not decoder.started and decoder.error is None:
+        held += await _awaited(response, decoder, seconds())
+    if decoder.error is not None and not (decoder.events and decoder.started):
         raise decoder.error
     if not decoder.started:
         raise UpstreamError("The provider's stream ended before its first event.")
-    if not gate.started:
-        raise UpstreamError(_CUT)
     return held
+
+
+async def _awaited(response: UpstreamResponse, decoder: Decoder, seconds: float) -> bytes:
+    """What comes until the first event does. Raises `UpstreamTimeoutError`."""
+    held = b""
+    try:
+        with anyio.fail_after(max(0.0, seconds)):
+            while not decoder.started and decoder.error is None:
+                data = await response.receive()
+                held += decoder.feed(data) if data else decoder.finish()
+                if not data:
+                    break
+    except TimeoutError:
+        raise UpstreamTimeoutError(
+            "The provider was too slow: no event came in time (first byte)."
+        ) from None
+    return held
+
+
+async def first_shown(
+    response: UpstreamResponse, decoder: Decoder, screen: Screen, held: bytes
+) -> bytes:
+    """What to relay once the screen lets something through of `held` and what follows.
+
+    Raises the error that stands in its place, which may be the screen's.
+    """
+    shown = await screen.feed(held)
+    while not screen.started and decoder.error is None:
+        data = await response.receive()
+        shown += await screen.feed(decoder.feed(data) if data else decoder.finish())
+        if not data:
+            break
+    if not screen.started:
+        raise decoder.error or UpstreamError(_CUT)
+    return shown
 
 
 async def relay(

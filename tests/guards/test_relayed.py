@@ -10,7 +10,7 @@ import pytest
 from waystone_asgi.exceptions import BlockedError, GatewayError, InternalError
 from waystone_asgi.guards import AnswerScreen
 from waystone_asgi.providers.openai import StreamDecoder
-from waystone_asgi.relay import first_events, relay
+from waystone_asgi.relay import first_events, first_shown, relay
 from waystone_asgi.responses import Reply
 from waystone_asgi.sse import DONE
 from waystone_asgi.testing import FakeAnswer, chunks
@@ -43,7 +43,8 @@ class Relayed:
     async def run(self) -> GatewayError | None:
         answer, decoder, screen = self.answer, self.decoder, self.screen
         reply = Reply(self.caller.send, "r")
-        held = await first_events(answer, decoder, screen)
+        held = await first_events(answer, decoder)
+        held = await first_shown(answer, decoder, screen, held)
         await reply.start_stream()
         return await relay(answer, decoder, reply, held, redact=lambda error: error, screen=screen)
 

@@ -29,7 +29,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 class Try:
     """One attempt at one target: send once, and say what became of it.
 
-    `outcome` is None until it has ended, `latency` is the seconds until its head came, and
+    `outcome` is None until it has ended, `latency` is the seconds until its answer began, and
     `timeouts` are what is left of the request's own.
     """
 
@@ -60,6 +60,14 @@ class Try:
     def elapsed(self) -> float:
         """Seconds since the attempt began."""
         return monotonic() - self._started
+
+    def left(self) -> float:
+        """Seconds until its first byte is late."""
+        return self.timeouts.first_byte - self.elapsed
+
+    def begun(self) -> None:
+        """The answer begins only now: its head alone says nothing."""
+        self.latency = monotonic() - self._started
 
     async def send(self, upstream: Upstream, body: Body) -> UpstreamResponse:
         """Send, and return the answer when it is one.

@@ -1,0 +1,54 @@
+"""One attempt's exchange with its provider: the request, and the answer once that has begun.
+
+In: a request in OpenAI's form, and an attempt. Out: an answer whose head is there, and of a stream
+the first event. It replies to nobody and writes no record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .exceptions import GatewayError
+from .providers.openai import StreamDecoder, build_request
+from .relay import first_events
+from .routing import Try, passed_on
+from .types import Upstream, UpstreamResponse
+from .wire.requests import ChatRequest
+
+
+class Exchange:
+    """What goes to a target and what comes back.
+
+    `decoder` is that of a stream, else None, and `held` what is to be relayed of it first.
+    `response` is None until there is one.
+    """
+
+    __slots__ = ("attempt", "body", "decoder", "dropped", "held", "request", "response")
+
+    def __init__(self, request: ChatRequest, attempt: Try) -> None:
+        preset = attempt.provider.preset
+        self.request = request
+        self.attempt = attempt
+        self.body, self.dropped = build_request(request, attempt.target.model, preset)
+        self.decoder = StreamDecoder(request.view) if request.view.stream else None
+        self.response: UpstreamResponse | None = None
+        self.held = b""
+
+    async def open(self, upstreams: Mapping[str, Upstream]) -> UpstreamResponse:
+        """Send, and return the answer once it has begun. Raises `GatewayError`."""
+        attempt = self.attempt
+        upstream = upstreams[attempt.provider.endpoint.scheme]
+        self.response = response = await attempt.send(upstream, self.body)
+        if self.decoder is not None:
+            try:
+                self.held = await first_events(response, self.decoder, attempt.left)
+            except GatewayError as error:
+                error.headers += passed_on(response)
+                raise
+            attempt.begun()
+        return response
+
+    async def aclose(self) -> None:
+        """Close what there is. Never raises."""
+        if self.response is not None:
+            await self.response.aclose()
