@@ -145,8 +145,8 @@ class UpstreamResponse(Protocol):
     async def receive(self) -> bytes:
         """The next bytes of the body as they arrived, or `b""` at its proper end.
 
-        Raises `UpstreamTimeoutError` after the idle or total time, `UpstreamError` when the body
-        breaks off.
+        Raises `UpstreamTimeoutError` after the idle or total time, until the first of them have
+        come after that of the first byte, and `UpstreamError` when the body breaks off.
         """
 
     async def aclose(self) -> None:

@@ -54,6 +54,10 @@ def late(timer: str) -> dict[str, Any]:
     return {"error": UpstreamTimeoutError, "says": timer, "timeouts": SHORT}
 
 
+# Of a provider that has sent its head and is silent, the first byte is awaited and no other.
+EARLY_ONLY = Timeouts(connect=2.0, first_byte=0.2, idle=5.0, total=5.0)
+IDLE_ONLY = Timeouts(connect=2.0, first_byte=5.0, idle=0.2, total=5.0)
+
 # httpx has one message for whatever goes wrong before the body, and one for the body.
 HEAD: dict[str, Any] = {"says": "gave no valid answer"}
 EARLY: dict[str, Any] = {"says": "gave no valid answer|be reached"}
@@ -69,6 +73,13 @@ BAD = [
     Bad("reset", [reset], "closed the connection", httpx=HEAD),
     Bad("half a head", [OK], "closed the connection", httpx=HEAD),
     Bad("half a head, stall", [OK, hold], **late("first byte")),
+    Bad("a head and no body", [NINE, hold], **(late("first byte") | {"timeouts": EARLY_ONLY})),
+    Bad("a body without end", [NINE + b"{}", hold], **(late("idle") | {"timeouts": IDLE_ONLY})),
+    Bad(
+        "a head and no body for too long",
+        [CHUNKED, hold],
+        **(late("total") | {"timeouts": Timeouts(total=0.2)}),
+    ),
     Bad("dripping head", [drip(OK * 9, every=0.02)], **late("first byte")),
     # httpcore reads on as long as there are interim answers.
     Bad(

@@ -67,13 +67,14 @@ class AsyncioResponse:
                     raise self.error
                 return b""
             self.waiter = waiter = connection.create_future()
-            deadline = connection.time() + connection.idle
-            if deadline > connection.total:
-                deadline = connection.total
-            alarm = connection.alarm
-            alarm.deadline = deadline
-            if deadline < alarm.when:
-                alarm.set(deadline)
+            if connection.begun:
+                deadline = connection.time() + connection.idle
+                if deadline > connection.total:
+                    deadline = connection.total
+                alarm = connection.alarm
+                alarm.deadline = deadline
+                if deadline < alarm.when:
+                    alarm.set(deadline)
             try:
                 await waiter
             except BaseException:

@@ -46,6 +46,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         "_used",
         "_writing_paused",
         "alarm",
+        "begun",
         "closed",
         "create_future",
         "get_buffer",
@@ -71,7 +72,8 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         self.get_buffer = pool.get_buffer  # type: ignore[method-assign, assignment]
         self.alarm = Alarm(pool.loop, self._ring)
         self.idle = self.total = NEVER
-        self.is_paused = self._writing_paused = self._used = False
+        # Whether anything of the body has come: until then the timer is that of the first byte.
+        self.begun = self.is_paused = self._writing_paused = self._used = False
         self._barren = self._unread = self._unsent = 0
 
     # For the pool, the sender and the reader of the answer
@@ -84,6 +86,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         response = AsyncioResponse(self, headers, self._pool.create_future())
         self._ask(response, headers)
         self._barren = self._unread = 0
+        self.begun = False
         self._request = request
         self.idle = request.timeouts.idle
         self.total = total
@@ -155,6 +158,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
                 chunks.append(b"".join(reversed(newest_first)))
             self._unread = nbytes + _PIECE_COST + (self._unread if held else 0)
             self._barren = 0
+            self.begun = True
         elif response.status == status and not self._complete:
             self._barren += nbytes
             if fault is None:
@@ -201,7 +205,7 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """The request is as good as sent: the time to the first byte starts."""
         self._writing_paused = False
-        if self._response is not None and not self._response.status:
+        if self._response is not None and not self.begun:
             self._allow(self._request.timeouts.first_byte)
 
     # The end of an exchange
@@ -242,11 +246,10 @@ class Connection(AnswerParser, asyncio.BufferedProtocol):
         timeouts = self._request.timeouts
         if self.time() >= self.total:
             self._expire("total", timeouts.total)
-        elif response.status:
-            if response.waiter.done():
-                self.alarm.set(self.total)  # The reader is slow, not the provider.
-            else:
-                self._expire("idle", timeouts.idle)
+        elif response.status and response.waiter.done():
+            self.alarm.set(self.total)  # The reader is slow, not the provider.
+        elif self.begun:
+            self._expire("idle", timeouts.idle)
         elif not self._writing_paused:
             self._expire("first byte", timeouts.first_byte)
         elif (unsent := self._transport.get_write_buffer_size()) < self._unsent:

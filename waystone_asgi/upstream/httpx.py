@@ -19,7 +19,7 @@ from .failures import unreachable
 from .framing import check_endpoint, check_headers, check_status
 
 if TYPE_CHECKING:
-    from ..records import UpstreamRequest
+    from ..records import Timeouts, UpstreamRequest
 
 
 class HTTPXUpstream:
@@ -45,7 +45,8 @@ class HTTPXUpstream:
     async def send(self, request: UpstreamRequest) -> HTTPXResponse:
         """See `types.Upstream`."""
         httpx, timeouts = self._httpx, request.timeouts
-        deadline = anyio.current_time() + timeouts.total
+        now = anyio.current_time()
+        deadline, first = now + timeouts.total, now + timeouts.first_byte
         timer, seconds = min(
             ("first byte", timeouts.first_byte), ("total", timeouts.total), key=lambda pair: pair[1]
         )
@@ -68,7 +69,7 @@ class HTTPXUpstream:
                 f"The provider gave no valid answer ({type(error).__name__})."
             ) from None
         try:
-            return HTTPXResponse(response, httpx, timeouts.idle, deadline)
+            return HTTPXResponse(response, httpx, timeouts, first, deadline)
         except UpstreamError:
             await _close(response)
             raise
@@ -118,7 +119,9 @@ class HTTPXResponse:
     Making one raises `UpstreamError` when its head promises what cannot be read.
     """
 
-    def __init__(self, response: Any, httpx: Any, idle: float, deadline: float) -> None:
+    def __init__(
+        self, response: Any, httpx: Any, timeouts: Timeouts, first: float, deadline: float
+    ) -> None:
         self.status: int = response.status_code
         self.headers: Sequence[tuple[bytes, bytes]] = [
             (name.lower(), value) for name, value in response.headers.raw
@@ -128,7 +131,8 @@ class HTTPXResponse:
         self._inflater = inflater_for(self.headers)
         self._response = response
         self._httpx = httpx
-        self._idle = idle
+        self._timeouts = timeouts
+        self._first: float | None = first
         self._deadline = deadline
         # Not `aiter_raw`: that gives the connection back before we have looked at it.
         self._chunks: AsyncIterator[bytes] = aiter(response.stream)
@@ -172,17 +176,22 @@ class HTTPXResponse:
         await _close(self._response)
 
     async def _arrived(self) -> bytes:
-        left = self._deadline - anyio.current_time()
-        timer = "idle" if self._idle <= left else "total"
-        httpx = self._httpx
+        now, httpx = anyio.current_time(), self._httpx
+        total, timeouts = self._deadline - now, self._timeouts
+        timer, of, seconds = "idle", timeouts.idle, timeouts.idle
+        if self._first is not None:
+            timer, of, seconds = "first byte", timeouts.first_byte, self._first - now
+        if total < seconds:
+            timer, of, seconds = "total", timeouts.total, total
         try:
-            with anyio.fail_after(min(self._idle, left)):
+            with anyio.fail_after(seconds):
                 async for chunk in self._chunks:
                     if chunk:
+                        self._first = None
                         return chunk
                 return b""
         except (TimeoutError, httpx.TimeoutException):
-            raise UpstreamTimeoutError(f"The provider stopped sending ({timer} timeout).") from None
+            raise _late(timer, of) from None
         except (httpx.TransportError, httpx.StreamError, OSError) as error:
             raise UpstreamError(f"The answer broke off ({type(error).__name__}).") from None
 
