@@ -15,7 +15,7 @@ from waystone_asgi.exceptions import (
     UpstreamError,
     UpstreamTimeoutError,
 )
-from waystone_asgi.records import Target, Timeouts
+from waystone_asgi.records import Route, Target, Timeouts
 from waystone_asgi.routing import Attempts, Budget, Health, Routing, retry_after
 from waystone_asgi.rules import Retry
 
@@ -43,6 +43,10 @@ def routing(clock: Clock | None = None, *, attempts: int = 2, total: float = 600
         health=Health(now=clock or Clock()),
         random=lambda: 0.5,
     )
+
+
+def to(*targets: Target) -> Route:
+    return Route(request_model="m", targets=targets)
 
 
 def refused(status: int, headers: Sequence[tuple[bytes, bytes]] = ()) -> ProviderRefusedError:
@@ -86,11 +90,11 @@ def followed(attempts: Attempts, error: UpstreamError, status: int | None = None
     ],
 )
 def test_what_is_tried_again(error: UpstreamError, status: int | None, asked: list[Target]) -> None:
-    assert followed(routing().attempts([ONE, TWO]), error, status) == asked
+    assert followed(routing().attempts(to(ONE, TWO)), error, status) == asked
 
 
 def test_attempts_are_numbered_and_kept() -> None:
-    attempts = routing().attempts([ONE, TWO])
+    attempts = routing().attempts(to(ONE, TWO))
     followed(attempts, GONE)
     assert [(made.provider, made.error_type) for made in attempts.made] == [
         ("one", "upstream_error"),
@@ -102,14 +106,14 @@ def test_attempts_are_numbered_and_kept() -> None:
 
 
 def test_a_rule_may_say_on_what() -> None:
-    attempts = routing().attempts([ONE, TWO], Retry(attempts=3, on=[503]))
+    attempts = routing().attempts(to(ONE, TWO), Retry(attempts=3, on=[503]))
     assert followed(attempts, GONE, 500) == [ONE]
-    attempts = routing().attempts([ONE], Retry(attempts=3, on=[503]))
+    attempts = routing().attempts(to(ONE), Retry(attempts=3, on=[503]))
     assert followed(attempts, GONE, 503) == [ONE, ONE, ONE]
 
 
 def test_the_wait_is_jittered_and_grows() -> None:
-    attempts = routing(attempts=6).attempts([ONE])
+    attempts = routing(attempts=6).attempts(to(ONE))
     assert [fail(attempts, GONE) for _ in range(6)] == [0.25, 0.5, 1.0, 2.0, 4.0, None]
 
 
@@ -125,18 +129,18 @@ def test_the_wait_is_jittered_and_grows() -> None:
 def test_a_provider_may_say_when_to_come_back(
     headers: Sequence[tuple[bytes, bytes]], wait: float, following: Target
 ) -> None:
-    attempts = routing().attempts([ONE, TWO])
+    attempts = routing().attempts(to(ONE, TWO))
     assert fail(attempts, refused(429, headers), 429) == wait
     assert attempts.begin().target == following
 
 
 def test_without_another_target_a_long_wait_is_the_callers() -> None:
-    attempts = routing().attempts([ONE])
+    attempts = routing().attempts(to(ONE))
     assert fail(attempts, refused(429, [(b"retry-after", b"60")]), 429) is None
 
 
 def test_attempts_share_the_time_of_the_request() -> None:
-    attempts = routing(total=0.1).attempts([ONE, TWO])
+    attempts = routing(total=0.1).attempts(to(ONE, TWO))
     assert fail(attempts, GONE) == 0.0
     tried = attempts.begin()
     assert tried.target == TWO
@@ -174,26 +178,26 @@ def test_a_target_that_keeps_failing_rests() -> None:
     clock = Clock()
     shared = routing(clock, attempts=1)
     for _ in range(5):
-        assert followed(shared.attempts([ONE]), GONE) == [ONE]
-    assert shared.attempts([ONE, TWO]).begin().target == TWO
+        assert followed(shared.attempts(to(ONE)), GONE) == [ONE]
+    assert shared.attempts(to(ONE, TWO)).begin().target == TWO
     # Where there is no other one it is asked all the same.
-    assert shared.attempts([ONE]).begin().target == ONE
+    assert shared.attempts(to(ONE)).begin().target == ONE
     clock.now += 6
     # One request tries it, and others do not wait for that.
-    probe = shared.attempts([ONE, TWO])
+    probe = shared.attempts(to(ONE, TWO))
     assert probe.begin().target == ONE
-    assert shared.attempts([ONE, TWO]).begin().target == TWO
+    assert shared.attempts(to(ONE, TWO)).begin().target == TWO
     probe.succeeded()
-    assert shared.attempts([ONE, TWO]).begin().target == ONE
+    assert shared.attempts(to(ONE, TWO)).begin().target == ONE
 
 
 def test_a_probe_that_fails_lets_it_rest_for_longer() -> None:
     clock = Clock()
     shared = routing(clock, attempts=1)
     for _ in range(5):
-        followed(shared.attempts([ONE]), GONE)
+        followed(shared.attempts(to(ONE)), GONE)
     clock.now += 6
-    assert followed(shared.attempts([ONE]), GONE) == [ONE]
+    assert followed(shared.attempts(to(ONE)), GONE) == [ONE]
     clock.now += 6
     assert shared.health.rests(ONE)
     clock.now += 5
@@ -204,18 +208,18 @@ def test_a_probe_that_says_nothing_leaves_it_to_the_next() -> None:
     clock = Clock()
     shared = routing(clock, attempts=1)
     for _ in range(5):
-        followed(shared.attempts([ONE]), GONE)
+        followed(shared.attempts(to(ONE)), GONE)
     clock.now += 6
-    probe = shared.attempts([ONE, TWO])
+    probe = shared.attempts(to(ONE, TWO))
     probe.begin()
     probe.abandoned()
-    assert shared.attempts([ONE, TWO]).begin().target == ONE
+    assert shared.attempts(to(ONE, TWO)).begin().target == ONE
 
 
 def test_a_target_rests_for_as_long_as_it_asks() -> None:
     clock = Clock()
     shared = routing(clock)
-    fail(shared.attempts([ONE]), refused(429, [(b"retry-after", b"30")]), 429)
+    fail(shared.attempts(to(ONE)), refused(429, [(b"retry-after", b"30")]), 429)
     clock.now += 29
     assert shared.health.rests(ONE)
     clock.now += 2
@@ -225,7 +229,7 @@ def test_a_target_rests_for_as_long_as_it_asks() -> None:
 def test_a_refusal_of_the_request_says_nothing_of_the_target() -> None:
     shared = routing()
     for _ in range(20):
-        fail(shared.attempts([ONE]), refused(400), 400)
+        fail(shared.attempts(to(ONE)), refused(400), 400)
     assert not shared.health.rests(ONE)
 
 
@@ -263,4 +267,4 @@ def test_without_budget_the_next_target_is_asked() -> None:
     shared = routing()
     while shared.budget.spend():
         pass
-    assert followed(shared.attempts([ONE, TWO]), GONE) == [ONE, TWO]
+    assert followed(shared.attempts(to(ONE, TWO)), GONE) == [ONE, TWO]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from waystone_asgi.catalog import Catalog
+from waystone_asgi.catalog import Alias, Catalog
 from waystone_asgi.exceptions import (
     AmbiguousModelError,
     ConfigurationError,
@@ -14,7 +14,7 @@ from waystone_asgi.exceptions import (
     ModelNotFoundError,
     PermissionDeniedError,
 )
-from waystone_asgi.records import Principal, Route, Target
+from waystone_asgi.records import Choice, Principal, Route, Target
 
 ANYONE = Principal(id="p")
 PROVIDERS = {
@@ -161,8 +161,8 @@ def test_the_list_shows_what_may_be_used_and_by_whom(
 
 
 def test_aliases_are_shown_as_given() -> None:
-    assert CATALOG.aliases["fast"] == ("gpt-mini",)
-    assert CATALOG.aliases["smart"] == ("openai/gpt", "ollama/anything", "fast")
+    assert CATALOG.aliases["fast"] == Alias(models=["gpt-mini"])
+    assert CATALOG.aliases["smart"].models == ("openai/gpt", "ollama/anything", "fast")
 
 
 @pytest.mark.parametrize(
@@ -177,6 +177,45 @@ def test_aliases_are_shown_as_given() -> None:
         ({"a": ["gpt-mini", "b"], "b": "nothing"}, ["aliases.b", "does not exist"]),
         ({"openai/gpt": "azure/gpt"}, ["aliases.openai/gpt", "a provider has a model"]),
         ({"fast": "gpt-mini", "azure/own": "fast"}, ["aliases.azure/own"]),
+        ({"a": ["gpt-mini", ""]}, ["aliases.a.models[1]: expected the name of a model"]),
+        ({"a": {}}, ["aliases.a.models: is missing."]),
+        ({"a": {"models": []}}, ["aliases.a.models: name at least one model"]),
+        ({"a": {"models": "gpt-mini"}}, ["aliases.a.models: name at least one model, in a list"]),
+        ({"a": {"models": ["own", 1]}}, ["aliases.a.models[1]: expected the name"]),
+        ({"a": {"models": ["own", "own"]}}, ["aliases.a.models[1]: this model is named twice"]),
+        (
+            {"a": {"models": ["gpt-mini", "openai/gpt-mini"], "choose": "least_latency"}},
+            ["aliases.a.models[1]: this model is named twice"],
+        ),
+        (
+            {"a": {"models": ["own"], "chose": "order"}},
+            ["aliases.a.chose: ", "did you mean choose"],
+        ),
+        (
+            {"a": {"models": ["own"], "choose": "fastest"}},
+            ["aliases.a.choose: expected one of order, least_latency, weighted."],
+        ),
+        ({"a": {"models": ["own"], "choose": ["order"]}}, ["aliases.a.choose: expected one of"]),
+        (
+            {"a": {"models": ["own"], "weights": [1]}},
+            ['aliases.a.weights: belong to choose = "weighted".'],
+        ),
+        *[
+            ({"a": {"models": ["gpt-mini", "own"], "choose": "weighted", **weights}}, [words])
+            for weights, words in (
+                ({}, "aliases.a.weights: expected one for each of the 2 models."),
+                ({"weights": [1]}, "aliases.a.weights: expected one for each of the 2 models."),
+                ({"weights": "31"}, "aliases.a.weights: expected numbers"),
+                ({"weights": 3}, "aliases.a.weights: expected numbers"),
+                ({"weights": [1, 0]}, "aliases.a.weights[1]: expected a number above zero."),
+                ({"weights": [-1, 1]}, "aliases.a.weights[0]: expected a number"),
+                ({"weights": [float("nan"), 1]}, "aliases.a.weights[0]: expected a number"),
+                ({"weights": [float("inf"), 1]}, "aliases.a.weights[0]: expected a number"),
+                ({"weights": [10**400, 1]}, "aliases.a.weights[0]: expected a number"),
+                ({"weights": [True, 1]}, "aliases.a.weights[0]: expected a number"),
+                ({"weights": ["3", 1]}, "aliases.a.weights[0]: expected a number"),
+            )
+        ],
     ],
 )
 def test_aliases_that_are_refused(
@@ -185,6 +224,62 @@ def test_aliases_that_are_refused(
     with pytest.raises(ConfigurationError) as caught:
         Catalog(PROVIDERS, aliases)
     assert all(word in str(caught.value) for word in words)
+
+
+CHOSEN = Catalog(
+    PROVIDERS,
+    {
+        "fast": Alias(models=["openai/gpt", "azure/gpt"], choose="least_latency"),
+        "fair": {"models": ["fast", "ollama/x"], "choose": "weighted", "weights": [3, 0.5]},
+        "last": ["gpt-mini", "fair"],
+        "plain": {"models": ["own", "gpt-mini"]},
+    },
+)
+GPT, AZURE, X, MINI = targets("openai/gpt", "azure/gpt", "ollama/x", "openai/gpt-mini")
+FAST = Choice(choose="least_latency", members=(GPT, AZURE))
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("fast", Route(request_model="fast", targets=(GPT, AZURE), choice=FAST)),
+        (
+            "fair",
+            Route(
+                request_model="fair",
+                targets=(GPT, AZURE, X),
+                choice=Choice(choose="weighted", members=(FAST, X), weights=(3.0, 0.5)),
+            ),
+        ),
+        ("plain", Route(request_model="plain", targets=(*targets("azure/own"), MINI))),
+    ],
+)
+def test_an_alias_may_say_how_to_choose(model: str, expected: Route) -> None:
+    assert CHOSEN.resolve(model, ANYONE) == expected
+
+
+def test_an_alias_in_an_alias_is_chosen_in_as_it_says() -> None:
+    route = CHOSEN.resolve("last", ANYONE)
+    assert route.targets == (MINI, GPT, AZURE, X)
+    assert route.choice is not None
+    assert route.choice.members == (MINI, CHOSEN.resolve("fair", ANYONE).choice)
+
+
+@pytest.mark.parametrize(
+    ("globs", "expected", "weights"),
+    [
+        (("azure/*", "ollama/*"), (AZURE, X), (3.0, 0.5)),
+        (("azure/*",), (AZURE,), (3.0,)),
+        (("ollama/*",), (X,), (0.5,)),
+    ],
+)
+def test_a_key_chooses_among_what_it_may_use(
+    globs: tuple[str, ...], expected: tuple[Target, ...], weights: tuple[float, ...]
+) -> None:
+    route = CHOSEN.resolve("fair", allowed(*globs))
+    assert route.targets == expected
+    assert route.choice is not None
+    assert route.choice.weights == weights
 
 
 def test_without_aliases() -> None:

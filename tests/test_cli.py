@@ -48,6 +48,9 @@ models = ["gpt-4o", "gpt-4o-mini"]
 [aliases]
 fast = "openai/gpt-4o-mini"
 smart = ["openai/gpt-4o", "fast"]
+fair = { models = ["openai/gpt-4o", "echo/x"], choose = "weighted", weights = [3, 0.5] }
+quick = { models = ["openai/gpt-4o", "echo/x"], choose = "least_latency" }
+plain = { models = ["openai/gpt-4o", "echo/x"] }
 """.replace('"acme",\n            models', '"acme", models')
 
 
@@ -232,6 +235,9 @@ def test_check_shows_what_a_file_means(capsys: pytest.CaptureFixture[str], direc
         ["aliases"],
         ["fast", "->", "openai/gpt-4o-mini"],
         ["smart", "->", "openai/gpt-4o,", "fast"],
+        ["fair", "->", "openai/gpt-4o", "3,", "echo/x", "0.5", "weighted"],
+        ["quick", "->", "openai/gpt-4o,", "echo/x", "least_latency"],
+        ["plain", "->", "openai/gpt-4o,", "echo/x"],
         [],
         ["callers"],
         ["a", "key", "without", "an", "id"],

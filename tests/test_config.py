@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from waystone_asgi import Alias, Gateway
 from waystone_asgi.authentication import APIKey
 from waystone_asgi.config import (
     Config,
@@ -280,11 +281,15 @@ WRONG = [
         "api_keys[0].endpoints[1]: known endpoints are chat, responses, ",
     ),
     # aliases
-    (minimal(aliases={"fast": 1}), "aliases.fast: expected `str | array`, got `int`"),
+    (minimal(aliases={"fast": 1}), "aliases.fast: expected `str | object | array`, got"),
     (minimal(aliases={"fast": ["echo/echo", 1]}), "aliases.fast[1]: expected `str`, got `int`"),
     (minimal(aliases={"fast": []}), "aliases.fast: name at least one model"),
     (minimal(aliases={"fast": "echo/nope"}), "aliases.fast: The model `echo/nope` does not"),
     (minimal(aliases={"a": "b", "b": "a"}), "a cycle, a -> b -> a"),
+    (
+        minimal(aliases={"my own": {"models": ["echo/echo"], "choose": CANARY}}),
+        'aliases."my own".choose: expected one of order, least_latency, weighted.',
+    ),
     # timeouts
     (minimal(timeouts={"conect": 1}), "timeouts.conect: unknown key; did you mean connect?"),
     (minimal(timeouts={"connect": 0}), "timeouts.connect: expected `float` > 0"),
@@ -332,10 +337,18 @@ def test_a_variable_whose_content_looks_like_a_variable(monkeypatch: pytest.Monk
     monkeypatch.setenv("TEAM", "env:MISSING")
     config = load_config(minimal(aliases={"a": "echo/echo"}, usage={"url": "memory:"}))
     assert config.aliases == {"a": "echo/echo"}
-    with pytest.raises(
-        ConfigurationError, match=r"usage\.url: There is no ledger of the kind 'env'"
-    ):
-        load_config(minimal(usage={"url": "env:TEAM"}))
+
+
+def test_an_alias_may_be_a_table() -> None:
+    two = {"echo": {"models": ["a", "b"]}}
+    table = {"models": ("echo/a", "echo/b"), "choose": "weighted", "weights": [3, 1]}
+    config = load_config(minimal(providers=two, aliases={"x": table}))
+    alias = Alias(models=["echo/a", "echo/b"], choose="weighted", weights=[3.0, 1.0])
+    assert config.aliases == {"x": alias}
+    for given in (table, alias):
+        document = minimal(providers=two)
+        gateway = Gateway.from_config(document, aliases={"x": given}, allow_anonymous=True)
+        assert gateway.catalog.aliases == {"x": alias}
 
 
 @pytest.mark.parametrize(

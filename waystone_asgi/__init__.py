@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .authentication import APIKey, BearerKeys, allow_anonymous
+from .catalog import Alias
 from .exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -20,6 +21,7 @@ from .verdicts import GuardContext, Verdict
 
 __all__ = (
     "APIKey",
+    "Alias",
     "Attempt",
     "AuthenticationError",
     "BearerKeys",

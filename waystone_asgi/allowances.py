@@ -7,7 +7,7 @@ the answer has ended; or the refusal. It writes no record and sends nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
 
@@ -15,8 +15,8 @@ import anyio
 
 from .charges import Refused, Taken
 from .exceptions import Headers
-from .records import BYTES_PER_TOKEN, Identity, Principal, Route, Target, Usage
-from .rules import Decision, Estimate, Passed, Program, Retry, Subject
+from .records import BYTES_PER_TOKEN, Identity, Principal, Route, Usage
+from .rules import Decision, Estimate, Passed, Program, Subject
 from .types import Counters, Layers
 from .wire.requests import ChatRequest
 
@@ -104,7 +104,7 @@ async def opened_counters(allowances: Allowances | None) -> AsyncIterator[None]:
 class Allowance:
     """What one request may do, or why it may not.
 
-    `targets` and `retry` say where to go, `guards` what looks at the answer; `tags` and
+    `decision` says where to go, `guards` what looks at the answer; `tags` and
     `retain_days` are for its record, and `headers` for the caller.
     """
 
@@ -122,19 +122,6 @@ class Allowance:
         """Raise the refusal, where a rule blocks the request."""
         if self.decision.blocked is not None:
             raise self.decision.blocked.error()
-
-    @property
-    def targets(self) -> Sequence[Target]:
-        """Where to go, those to fall back on at the end."""
-        decision = self.decision
-        if not decision.fallback:
-            return decision.route.targets
-        return [*dict.fromkeys((*decision.route.targets, *decision.fallback))]
-
-    @property
-    def retry(self) -> Retry | None:
-        """How often to try, and after what."""
-        return self.decision.retry
 
     @property
     def guards(self) -> tuple[str, ...]:

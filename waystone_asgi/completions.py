@@ -151,9 +151,10 @@ class Completions:
         """Try one target after the other until one answers; the record keeps what each came to."""
         guards: Sequence[str] = ()
         if allowance is None:
-            attempts = self._routing.attempts(route.targets)
+            attempts = self._routing.attempts(route)
         else:
-            attempts = self._routing.attempts(allowance.targets, allowance.retry)
+            decision = allowance.decision
+            attempts = self._routing.attempts(decision.route, decision.retry, decision.fallback)
             guards = allowance.guards
         try:
             while True:

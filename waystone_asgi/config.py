@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from .authentication import APIKey, BearerKeys
-from .catalog import Catalog
+from .catalog import Alias, Catalog, read_alias
 from .exceptions import ConfigurationError
 from .limits import open_counters
 from .pricing import Prices
@@ -45,7 +45,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
     providers: tuple[Provider, ...]
     api_keys: tuple[APIKey, ...] = ()
-    aliases: Mapping[str, str | Sequence[str]] = {}
+    aliases: Mapping[str, str | Sequence[str] | Alias] = {}
     timeouts: Timeouts = Timeouts()
     path: str = "/api/gateway"
     max_body_bytes: int = 33_554_432
@@ -192,8 +192,7 @@ def _config(document: object) -> Config:
         providers=tuple(_provider(name, value) for name, value in file.providers.items()),
         api_keys=tuple(_api_key(value, f"api_keys[{i}]") for i, value in enumerate(file.api_keys)),
         aliases={
-            name: convert(value, str | list[str], join("aliases", name))
-            for name, value in file.aliases.items()
+            name: read_alias(value, join("aliases", name)) for name, value in file.aliases.items()
         },
         timeouts=Timeouts(**asdict(read_table(file.timeouts, _TimeoutsTable, "timeouts"))),
         path=file.path,

@@ -17,7 +17,7 @@ import anyio
 from .allowances import opened_counters
 from .authentication import APIKey, check_endpoint, prove
 from .calls import Call, Table
-from .catalog import Catalog
+from .catalog import Alias, Catalog
 from .completions import Completions
 from .departures import Departures
 from .entities import kept
@@ -103,7 +103,7 @@ class Gateway:
         usage: Mapping[str, str] | None = None,
         state: Mapping[str, object] | None = None,
         upstream: object = None,
-        aliases: Mapping[str, str | Sequence[str]] | None = None,
+        aliases: Mapping[str, str | Sequence[str] | Alias | Mapping[str, Any]] | None = None,
         timeouts: Timeouts | Mapping[str, float] | None = None,
         path: str = "/api/gateway",
         max_body_bytes: int = 32 * 1024 * 1024,

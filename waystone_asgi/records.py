@@ -21,6 +21,7 @@ BYTES_PER_TOKEN = 4
 Source = Literal["host", "key", "claimed"]
 Outcome = Literal["ok", "error", "blocked", "cancelled", "upstream_cut"]
 UsageSource = Literal["provider", "estimated", "none"]
+Choose = Literal["order", "least_latency", "weighted"]
 
 
 class Secret:
@@ -146,11 +147,23 @@ class Target(Struct, frozen=True, kw_only=True, gc=False):
     model: str
 
 
+class Choice(Struct, frozen=True, kw_only=True, gc=False):
+    """Equals, each a target or a choice again, and how it is said which of them comes first.
+
+    `weights` are those of the members, where the choice is a weighted one.
+    """
+
+    choose: Choose
+    members: tuple[Target | Choice, ...]
+    weights: tuple[float, ...] = ()
+
+
 class Route(Struct, frozen=True, kw_only=True, gc=False):
-    """The ordered choices for one public model name."""
+    """The choices for one public model name, in their order unless a `choice` gives another."""
 
     request_model: str
     targets: tuple[Target, ...]
+    choice: Choice | None = None
 
 
 class Usage(Struct, frozen=True, kw_only=True, gc=False):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from typing import get_args
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
 
-from ..catalog import Catalog
+from ..catalog import Alias, Catalog
 from ..config import Config, program_of, settings_of
 from ..exceptions import ConfigurationError, GatewayError
 from ..gateway import Gateway
@@ -128,10 +129,19 @@ def _models(config: Config) -> list[list[str]]:
 
 
 def _aliases(config: Config) -> list[list[str]]:
-    return [
-        [name, "->", target if isinstance(target, str) else ", ".join(target)]
-        for name, target in config.aliases.items()
-    ]
+    return [[name, "->", *_behind(alias)] for name, alias in config.aliases.items()]
+
+
+def _behind(alias: str | Sequence[str] | Alias) -> list[str]:
+    """The models of an alias, and how one of them is chosen where it is not the first."""
+    if isinstance(alias, str):
+        return [alias, ""]
+    if not isinstance(alias, Alias):
+        return [", ".join(alias), ""]
+    if alias.weights:
+        pairs = zip(alias.models, alias.weights, strict=True)
+        return [", ".join(f"{model} {weight:g}" for model, weight in pairs), alias.choose]
+    return [", ".join(alias.models), "" if alias.choose == "order" else alias.choose]
 
 
 def _callers(config: Config) -> list[list[str]]:

@@ -14,10 +14,11 @@ from msgspec.structs import replace
 
 from ..exceptions import ProviderRefusedError, UpstreamCredentialError, UpstreamError
 from ..providers.provider import Provider
-from ..records import Attempt, Target, Timeouts
+from ..records import Attempt, Route, Target, Timeouts
 from ..rules import Retry
 from .attempt import Try
 from .backoff import Budget, backoff, retry_after
+from .choosing import ordered
 from .health import Health
 
 PATIENCE_SECONDS = 10.0
@@ -50,9 +51,17 @@ class Routing:
         self.budget = budget or Budget()
         self.random = random
 
-    def attempts(self, targets: Sequence[Target], retry: Retry | None = None) -> Attempts:
-        """The attempts of one request."""
+    def attempts(
+        self, route: Route, retry: Retry | None = None, fallback: Sequence[Target] = ()
+    ) -> Attempts:
+        """The attempts of one request, those at the `fallback` last."""
         self.budget.earn()
+        targets = route.targets
+        if route.choice is not None:
+            targets = ordered(route.choice, self.health, self.random)
+            self.health.choose(targets[0])
+        if fallback:
+            targets = tuple(dict.fromkeys((*targets, *fallback)))
         return Attempts(self, targets, retry or self.retry)
 
 

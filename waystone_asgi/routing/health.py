@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 
 from ..records import Target
@@ -20,12 +21,19 @@ COOLDOWN = 5.0
 
 LONGEST_COOLDOWN = 300.0
 
+STALE_SECONDS = 60.0
+"""After so long without having been chosen a target may have become faster: it is explored."""
+
+EXPLORING = 0.05
+"""The share of requests that explore such a target, one at a time."""
+
+_UNKNOWN = -1.0
 _PROBE_SECONDS = 60.0
 _SMOOTHING = 0.2
 
 
 class _Condition:
-    __slots__ = ("failures", "latency", "probed", "rounds", "until")
+    __slots__ = ("chosen", "failures", "latency", "probed", "renewed", "rounds", "until")
 
     def __init__(self) -> None:
         self.failures = 0
@@ -33,6 +41,8 @@ class _Condition:
         self.until = 0.0
         self.probed = float("-inf")
         self.latency: float | None = None
+        self.chosen = float("-inf")
+        self.renewed = False
 
 
 class Health:
@@ -78,8 +88,9 @@ class Health:
         condition = self._conditions.get(target) or self._add(target)
         condition.failures = condition.rounds = 0
         condition.until = 0.0
-        if condition.latency is None:
+        if condition.latency is None or condition.renewed:
             condition.latency = seconds
+            condition.renewed = False
         else:
             condition.latency += _SMOOTHING * (seconds - condition.latency)
 
@@ -106,6 +117,38 @@ class Health:
         """The seconds to its first byte, smoothed; 0 for one that is not known yet."""
         condition = self._conditions.get(target)
         return 0.0 if condition is None else condition.latency or 0.0
+
+    def outlasted(self, target: Target, seconds: float) -> None:
+        """The target has not answered within so many seconds, and is not waited for any more."""
+        condition = self._conditions.get(target) or self._add(target)
+        condition.probed = float("-inf")
+        if condition.latency is None:
+            condition.latency = seconds
+        elif seconds > condition.latency:
+            condition.latency += _SMOOTHING * (seconds - condition.latency)
+
+    def expected(self, target: Target, random: Callable[[], float]) -> float:
+        """The seconds to its first byte, to compare it by.
+
+        One that is not known is the fastest once, and then the slowest until it has answered or a
+        minute has passed. Of those that have not been chosen for as long a few requests find out
+        what they are now.
+        """
+        condition = self._conditions.get(target)
+        if condition is None:
+            return _UNKNOWN
+        stale = self._now() >= condition.chosen + STALE_SECONDS
+        if condition.latency is None:
+            return _UNKNOWN if stale else inf
+        return _UNKNOWN if stale and random() < EXPLORING else condition.latency
+
+    def choose(self, target: Target) -> None:
+        """The target is the first of its equals for a request."""
+        condition = self._conditions.get(target) or self._add(target)
+        now = self._now()
+        if now >= condition.chosen + STALE_SECONDS:
+            condition.renewed = True
+        condition.chosen = now
 
     def _add(self, target: Target) -> _Condition:
         if len(self._conditions) >= self._limit:
