@@ -16,7 +16,8 @@ from .decisions import (
     Subject,
 )
 from .program import Program, compile_rules
-from .rulesets import Retry, Rule, Ruleset, UsageLimit, read_rulesets
+from .retries import Retry
+from .rulesets import Rule, Ruleset, UsageLimit, read_rulesets
 from .wording import describe
 
 __all__ = (

@@ -15,7 +15,8 @@ from .checks import SettingError
 from .conditions import Holds
 from .counting import CounterTable, Trigger
 from .models import Models, Resolve, find_route
-from .rulesets import Retry, Rule, Ruleset
+from .retries import Retry
+from .rulesets import Rule, Ruleset
 
 
 class Place(Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from ..exceptions import (
 )
 from ..records import Identity, Route, Target
 from ..types import Layers
-from .rulesets import Retry
+from .retries import Retry
 
 Price: TypeAlias = Callable[[Target, int, int, float], int | None]
 """Nano-dollars for input and output tokens of a target at a Unix time; 0 is free, None has no

@@ -17,7 +17,7 @@ from ..records import Route, Target
 from .compilation import CompiledRule
 from .counting import VARYING, Amount, Selection, Term, Trigger
 from .decisions import Blocked, Bounds, Decision, Mark, Passed
-from .rulesets import Retry
+from .retries import Retry
 
 _TOLD: tuple[Literal["requests", "tokens"], ...] = ("requests", "tokens")
 

@@ -17,16 +17,12 @@ from msgspec.structs import force_setattr
 from ..charges import Calendar, Unit, Window
 from .checks import SettingError, choice, count, duration, flag, items, nanodollars, table, text
 from .conditions import Condition
+from .retries import Retry, read_retry
 
 Of = Literal["user", "group", "user_in_group", "principal", "everyone"]
 
 UNITS = get_args(Unit)
 ACTIONS = ("block", "change_model_to", "retry", "check_output", "tag", "retain_days")
-FAILURES = ("upstream_error", "upstream_timeout", "upstream_authentication")
-ERRORS = (*FAILURES, "context_length")
-
-_CLASSES = ("4xx", "5xx")
-_TRANSIENT = frozenset({408, 409, 425, 429, "5xx", *FAILURES})
 _ONLY_WITHOUT_BLOCK = ("change_model_to", "retry", "check_output")
 
 
@@ -83,38 +79,6 @@ class UsageLimit(Struct, frozen=True, kw_only=True):
         return Window(self.per, 0 if self.past is None else duration(self.past, "past"))
 
 
-class Retry(Struct, frozen=True, kw_only=True):
-    """An action: each model is tried `attempts` times in all, then the `fallback` models are.
-
-    `on` holds what is tried again: statuses, "4xx", "5xx", and error types as usage records show
-    them. Empty, it is every failure that another attempt may mend.
-    """
-
-    attempts: int = 1
-    fallback: Sequence[str] = ()
-    on: Sequence[int | str] = ()
-
-    def __post_init__(self) -> None:
-        force_setattr(self, "attempts", count(self.attempts, "attempts", 1, 10))
-        if self.fallback != ():
-            fallback = items(self.fallback, "fallback", "models")
-            for index, name in enumerate(fallback):
-                text(name, f"fallback[{index}]", "a model")
-            force_setattr(self, "fallback", fallback)
-        if self.on != ():
-            on = items(self.on, "on", "statuses or error types")
-            for index, failure in enumerate(on):
-                _check_failure(failure, f"on[{index}]")
-            force_setattr(self, "on", on)
-
-    def covers(self, status: int | None, error_type: str | None) -> bool:
-        """Whether an attempt that ended so is followed by another."""
-        on = self.on or _TRANSIENT
-        if status is not None and (status in on or f"{status // 100}xx" in on):
-            return True
-        return error_type in on
-
-
 class Rule(Struct, frozen=True, kw_only=True):
     """Triggers, all of which must hold, and actions.
 
@@ -143,7 +107,7 @@ class Rule(Struct, frozen=True, kw_only=True):
         if self.usage is not None:
             force_setattr(self, "usage", table(self.usage, UsageLimit, "usage"))
         if self.retry is not None:
-            force_setattr(self, "retry", _retry(self.retry))
+            force_setattr(self, "retry", read_retry(self.retry))
         if self.block is not None:
             text(self.block, "block", "a message for the caller", 2000)
         if self.change_model_to is not None:
@@ -231,18 +195,3 @@ def read_rulesets(value: object, path: str = "rulesets") -> tuple[Ruleset, ...]:
         if name in names[:index]:
             raise SettingError(f"{path}[{index}].name", "another ruleset has this name.")
     return rulesets
-
-
-def _retry(value: Retry | Mapping[str, Any]) -> Retry:
-    retry = table(value, Retry, "retry")
-    if isinstance(value, Mapping) and not value.keys() & {"attempts", "fallback"}:
-        raise SettingError("retry", "give attempts, fallback or both.")
-    return retry
-
-
-def _check_failure(value: object, path: str) -> None:
-    if isinstance(value, str) and value in (*ERRORS, *_CLASSES):
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or not 400 <= value <= 599:
-        known = ", ".join((*_CLASSES, *ERRORS))
-        raise SettingError(path, f"expected a status from 400 to 599, or one of {known}.")

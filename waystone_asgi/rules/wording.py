@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import UNSET
 
-from .rulesets import Retry, Rule, Ruleset, UsageLimit
+from .retries import Retry
+from .rulesets import Rule, Ruleset, UsageLimit
 
 
 def describe(ruleset: Ruleset) -> Iterator[tuple[str, str]]:

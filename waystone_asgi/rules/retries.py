@@ -1,0 +1,69 @@
+"""Which failures are followed by another attempt, how often, and where.
+
+In: keyword arguments, or mappings of the same names. Out: a frozen `Retry`, or a `SettingError`
+that says what would be right. It tries nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from .checks import SettingError, count, items, table, text
+
+FAILURES = ("upstream_error", "upstream_timeout", "upstream_authentication")
+ERRORS = (*FAILURES, "context_length")
+
+_CLASSES = ("4xx", "5xx")
+_TRANSIENT = frozenset({408, 409, 425, 429, "5xx", *FAILURES})
+
+
+class Retry(Struct, frozen=True, kw_only=True):
+    """An action: each model is tried `attempts` times in all, then the `fallback` models are.
+
+    `on` holds what is tried again: statuses, "4xx", "5xx", and error types as usage records show
+    them. Empty, it is every failure that another attempt may mend.
+    """
+
+    attempts: int = 1
+    fallback: Sequence[str] = ()
+    on: Sequence[int | str] = ()
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "attempts", count(self.attempts, "attempts", 1, 10))
+        if self.fallback != ():
+            fallback = items(self.fallback, "fallback", "models")
+            for index, name in enumerate(fallback):
+                text(name, f"fallback[{index}]", "a model")
+            force_setattr(self, "fallback", fallback)
+        if self.on != ():
+            on = items(self.on, "on", "statuses or error types")
+            for index, failure in enumerate(on):
+                _check_failure(failure, f"on[{index}]")
+            force_setattr(self, "on", on)
+
+    def covers(self, status: int | None, error_type: str | None) -> bool:
+        """Whether an attempt that ended so is followed by another."""
+        on = self.on or _TRANSIENT
+        if status is not None and (status in on or f"{status // 100}xx" in on):
+            return True
+        return error_type in on
+
+
+def read_retry(value: Retry | Mapping[str, Any]) -> Retry:
+    """The action from either way of writing it. Raises `SettingError`."""
+    retry = table(value, Retry, "retry")
+    if isinstance(value, Mapping) and not value.keys() & {"attempts", "fallback"}:
+        raise SettingError("retry", "give attempts, fallback or both.")
+    return retry
+
+
+def _check_failure(value: object, path: str) -> None:
+    if isinstance(value, str) and value in (*ERRORS, *_CLASSES):
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not 400 <= value <= 599:
+        known = ", ".join((*_CLASSES, *ERRORS))
+        raise SettingError(path, f"expected a status from 400 to 599, or one of {known}.")
