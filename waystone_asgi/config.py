@@ -21,7 +21,7 @@ from .catalog import Alias, Catalog, read_alias
 from .exceptions import ConfigurationError
 from .limits import open_counters
 from .pricing import Prices
-from .providers import PRESETS, Provider
+from .providers import PRESETS, Provider, read_provider
 from .records import Principal, Timeouts
 from .rules import Program, Ruleset, compile_rules, read_rulesets
 from .settings import State, choose_entities
@@ -69,15 +69,6 @@ class _File(Struct, frozen=True, kw_only=True):
     state: dict[str, object] = {}
     rulesets: object = ()
     prices: dict[str, object] = {}
-
-
-class _ProviderTable(Struct, frozen=True, kw_only=True):
-    type: _Text | None = None
-    base_url: _Text | None = None
-    api_key: _Text | None = None
-    models: tuple[_Text, ...] = ("*",)
-    headers: dict[str, object] = {}
-    api_version: _Text | None = None
 
 
 class _KeyTable(Struct, frozen=True, kw_only=True):
@@ -189,7 +180,7 @@ def _config(document: object) -> Config:
         raise ConfigurationError("providers: give at least one, such as [providers.openai].")
     usage = _usage(file.usage)
     config = Config(
-        providers=tuple(_provider(name, value) for name, value in file.providers.items()),
+        providers=tuple(read_provider(name, value) for name, value in file.providers.items()),
         api_keys=tuple(_api_key(value, f"api_keys[{i}]") for i, value in enumerate(file.api_keys)),
         aliases={
             name: read_alias(value, join("aliases", name)) for name, value in file.aliases.items()
@@ -211,20 +202,6 @@ def _config(document: object) -> Config:
     if config.api_keys:
         BearerKeys(config.api_keys)
     return config
-
-
-def _provider(name: str, value: object) -> Provider:
-    path = join("providers", name)
-    table = read_table(value, _ProviderTable, path)
-    type = table.type or name
-    if type not in PRESETS:
-        hint = "" if table.type else f" is missing, and {name!r} is none"
-        raise ConfigurationError(f"{path}.type{hint}: known types are {', '.join(PRESETS)}.")
-    headers = {
-        key: convert(member, str, join(f"{path}.headers", key))
-        for key, member in table.headers.items()
-    }
-    return Provider(**asdict(table) | {"name": name, "type": type, "headers": headers})
 
 
 def _api_key(value: object, path: str) -> APIKey:

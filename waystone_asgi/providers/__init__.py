@@ -7,5 +7,6 @@ from __future__ import annotations
 
 from .presets import PRESETS, Preset
 from .provider import Provider
+from .tables import read_provider
 
-__all__ = ("PRESETS", "Preset", "Provider")
+__all__ = ("PRESETS", "Preset", "Provider", "read_provider")
