@@ -672,6 +672,34 @@ async def test_a_gateway_that_closes_does_not_wait_for_a_body_without_end() -> N
     assert caller.answer.messages == []
 
 
+@turned
+async def test_a_gateway_that_closes_asks_nobody_any_more_who_calls() -> None:
+    """A record could not be handed over when the hook returns."""
+    asked = anyio.Event()
+
+    async def authenticate(connection: object) -> Principal:
+        asked.set()
+        await anyio.sleep(100)
+        return Principal(id="p")
+
+    gateway, sink = plain(
+        FakeProvider(completion("Hi")), allow_anonymous=False, authenticate=authenticate
+    )
+    answered = anyio.Event()
+
+    async def ask() -> None:
+        assert (await chat(gateway)).messages == []
+        answered.set()
+
+    async with anyio.create_task_group() as tasks:
+        async with gateway.running():
+            tasks.start_soon(ask)
+            await asked.wait()
+        with anyio.fail_after(1):
+            await answered.wait()
+    assert (sink.records, len(gateway.outbox)) == ([], 0)
+
+
 BACKENDS = [
     pytest.param("asyncio", {"use_uvloop": False}, id="asyncio"),
     pytest.param("asyncio", {"use_uvloop": True}, id="uvloop"),

@@ -66,17 +66,19 @@ class Completions:
     async def serve(self, call: Call) -> None:
         """Answer the call, and hand over its record whatever becomes of it."""
         connection = call.connection
-        principal = await prove(self._authenticate, connection)
         record = OpenRecord(
             operation="chat",
-            principal=principal.id,
+            principal="",
             request_id=call.head.request_id,
             started=call.reply.started_at,
         )
         try:
-            check_endpoint(principal, "chat")
-            call.head.check(self._max_body_bytes)
+            # A gateway that closes does not wait for hooks either.
             with self._departures.visit(call.receive, reading=True) as visit:
+                principal = await prove(self._authenticate, connection)
+                record.principal = principal.id
+                check_endpoint(principal, "chat")
+                call.head.check(self._max_body_bytes)
                 request = decode_chat_request(await read_body(call.receive, self._max_body_bytes))
                 visit.listen()
                 await self._complete(call, connection, principal, request, record, visit)
@@ -93,9 +95,11 @@ class Completions:
             record.status = status
             raise
         finally:
-            finished = record.close()
-            if not self._outbox.offer(finished):
-                await self._outbox.wait(finished)
+            # Who is not known leaves no record.
+            if record.principal:
+                finished = record.close()
+                if not self._outbox.offer(finished):
+                    await self._outbox.wait(finished)
 
     async def _complete(
         self,
