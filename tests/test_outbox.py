@@ -13,7 +13,7 @@ import pytest
 
 from waystone_asgi.records import UsageRecord
 from waystone_asgi.sinks.memory import MemorySink
-from waystone_asgi.sinks.outbox import BATCH_RECORDS, Outbox
+from waystone_asgi.sinks.outbox import BATCH_RECORDS, CANCELLED_RECORDS, Outbox
 
 pytestmark = pytest.mark.anyio
 
@@ -180,17 +180,55 @@ async def test_who_waits_is_not_disturbed_by_a_cancellation() -> None:
     assert (len(outbox), outbox.dropped) == (1, 0)
 
 
-@native
-async def test_a_cancellation_of_asyncios_own_counts_as_dropped() -> None:
-    outbox = Outbox([], limit=1)
-    await outbox.open()
-    outbox.offer(record(1))
-    waiting = asyncio.create_task(outbox.wait(record(2)))
+async def wait_and_cancel(outbox: Outbox, number: int) -> None:
+    waiting = asyncio.create_task(outbox.wait(record(number)))
     await anyio.wait_all_tasks_blocked()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert outbox.dropped == 1
+
+
+@native
+async def test_a_cancellation_of_asyncios_own_queues_what_waits() -> None:
+    sink = Sink()
+    outbox = Outbox([sink], limit=1)
+    await outbox.open()
+    outbox.offer(record(1))
+    await wait_and_cancel(outbox, 2)
+    assert (len(outbox), outbox.dropped) == (2, 0)
+    assert not outbox.offer(record(3))
+    await outbox.aclose()
+    assert ids(sink) == [1, 2]
+
+
+@native
+async def test_there_is_an_end_to_what_cancellations_queue(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outbox = Outbox([], limit=1)
+    await outbox.open()
+    outbox.offer(record(1))
+    for _ in range(CANCELLED_RECORDS):
+        outbox._queue.append(record(2))
+    await wait_and_cancel(outbox, 3)
+    assert (len(outbox), outbox.dropped) == (1 + CANCELLED_RECORDS, 1)
+    assert "1 dropped" in caplog.text
+
+
+@pytest.mark.parametrize("waiting", [1, 3])
+async def test_the_end_does_not_come_before_what_waits_for_room(waiting: int) -> None:
+    """Sinks that wait for nothing leave them no other time."""
+    sink = MemorySink()
+    outbox = Outbox([sink], limit=1)
+    await outbox.open()
+    outbox.offer(record(0))
+    async with anyio.create_task_group() as tasks:
+        for number in range(1, waiting + 1):
+            tasks.start_soon(outbox.wait, record(number))
+        await anyio.wait_all_tasks_blocked()
+        await outbox.aclose()
+    assert sorted(ids(sink)) == [*range(waiting + 1)]
+    assert (len(outbox), outbox.dropped, outbox.failed) == (0, 0, 0)
 
 
 async def test_a_sink_that_fails_is_counted_and_spoils_nothing(

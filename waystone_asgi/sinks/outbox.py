@@ -25,6 +25,9 @@ BATCH_SECONDS = 0.1
 """How long records gather before they are handed over; with the commit well under 200 ms."""
 
 BATCH_RECORDS = 1000
+CANCELLED_RECORDS = 1000
+"""How many find room beside the limit, of requests that were cancelled while they waited for it."""
+
 WAIT_SECONDS = 5.0
 EMIT_SECONDS = 10.0
 CLOSE_SECONDS = 10.0
@@ -63,6 +66,7 @@ class Outbox:
         self._delivered = anyio.Event()
         self._handed_over = 0
         self._unsettled = 0
+        self._waiting = 0
         self.dropped = 0
         self.failed = 0
 
@@ -80,10 +84,12 @@ class Outbox:
         return True
 
     async def wait(self, record: UsageRecord) -> None:
-        """Queue the record when there is room, or drop and count it, as chosen. Survives
-        cancellation.
+        """Queue the record when there is room, or drop and count it, as chosen.
+
+        Survives cancellation: asyncio's own, which passes a shield, has the record queued at once.
         """
         queued = False
+        self._waiting += 1
         try:
             if self._overflow == "wait":
                 with anyio.move_on_after(self._wait_seconds, shield=True):
@@ -91,7 +97,12 @@ class Outbox:
                         if self._emptied.is_set():
                             self._emptied = anyio.Event()
                         await self._emptied.wait()
+        except BaseException:
+            if queued := len(self._queue) < self._limit + CANCELLED_RECORDS:
+                self._queue.append(record)
+            raise
         finally:
+            self._waiting -= 1
             if not queued:
                 self.dropped += 1
                 logger.error("The queue of usage records is full: %d dropped.", self.dropped)
@@ -152,7 +163,7 @@ class Outbox:
     async def aclose(self) -> None:
         """Hand over what is left, within its time, and close the sinks."""
         with anyio.move_on_after(self._close_seconds, shield=True):
-            while self._owed or self._queue:
+            while self._owed or self._queue or self._waiting:
                 await self.flush()
         if left := len(self._queue) + sum(len(batch) for _, batch in self._owed):
             self.failed += left
