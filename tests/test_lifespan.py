@@ -202,6 +202,28 @@ async def test_cancelled_while_open_it_drains_before_it_closes() -> None:
     assert served.log == ["open", "closed"]
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_cancelled_by_asyncio_itself_while_draining_it_closes() -> None:
+    """That passes shields, and comes twice when a server is in a hurry."""
+    served = Served()
+    entered = anyio.Event()
+
+    async def run() -> None:
+        async with served.life.running():
+            served.life.enter()
+            entered.set()
+            await anyio.sleep_forever()
+
+    running = asyncio.create_task(run())
+    await entered.wait()
+    running.cancel()
+    await until(lambda: served.life.state == "draining")
+    running.cancel()
+    await until(running.done)
+    assert running.cancelled()
+    assert served.log == ["open", "closed"]
+
+
 async def test_cancelled_while_opening_it_does_not_wait() -> None:
     served = Served()
     served.slow = anyio.Event()

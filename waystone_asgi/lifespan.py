@@ -146,8 +146,11 @@ class Lifespan:
             except BaseException as error:
                 failure = error
             with anyio.CancelScope(shield=True):
-                await self._drain(life)
-                life.closing.set()
+                try:
+                    await self._drain(life)
+                finally:
+                    # Asyncio's own cancellation passes the shield: then it closes at once.
+                    life.closing.set()
                 await life.ended.wait()
         if failure is not None:
             raise failure
