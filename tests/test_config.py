@@ -38,6 +38,8 @@ api_keys = [
 ]
 max_body_bytes = 1024
 max_in_flight = 10
+keep_alive = 5
+hold = "complete"
 
 [providers.openai]
 api_key = "env:OPENAI_API_KEY"
@@ -116,6 +118,7 @@ def test_the_whole_file(file: Path) -> None:
         ),
     )
     assert (config.max_body_bytes, config.max_in_flight) == (1024, 10)
+    assert (config.keep_alive, config.hold) == (5, "complete")
     assert config.aliases == {
         "fast": "openai/gpt-4o-mini",
         "smart": ["openai/gpt-4o", "mine/anything", "fast"],
@@ -181,6 +184,8 @@ def test_gateway_settings(file: Path, as_text: bool) -> None:
         "path",
         "max_body_bytes",
         "max_in_flight",
+        "keep_alive",
+        "hold",
         "usage",
         "rulesets",
         "prices",
@@ -218,6 +223,9 @@ WRONG = [
     (minimal(max_body_bytes=0), "max_body_bytes: expected `int` >= 1"),
     (minimal(max_in_flight=True), "max_in_flight: expected `int`, got `bool`"),
     (minimal(max_in_flight="10"), "max_in_flight: expected `int`, got `str`"),
+    (minimal(keep_alive=True), "keep_alive: expected seconds, or false for none."),
+    (minimal(keep_alive="15"), "keep_alive: expected `bool | float`, got `str`"),
+    (minimal(hold="half"), "hold: invalid enum value"),
     ({1: {}}, "expected `str`, got `int`"),
     # providers
     (minimal(providers=[]), "providers: expected `object`, got `array`"),

@@ -17,7 +17,7 @@ from waystone_asgi.exceptions import (
     UpstreamTimeoutError,
 )
 from waystone_asgi.providers.openai import StreamDecoder
-from waystone_asgi.relay import drain, first_events, first_shown, relay
+from waystone_asgi.relay import drain, first_events, first_shown, relay, whole_stream
 from waystone_asgi.responses import Reply
 from waystone_asgi.sse import DONE
 from waystone_asgi.testing import FakeAnswer, Piece, chunks
@@ -254,6 +254,60 @@ async def test_a_screened_stream_that_is_cut(
 async def test_nothing_is_sent_before_the_screen_lets_it(pieces: list[Piece], message: str) -> None:
     with pytest.raises(GatewayError, match=message):
         await run(pieces, Pairs())
+
+
+async def gather(
+    pieces: Sequence[Piece], screen: Pairs | None = None, *, limit: int = 10_000
+) -> tuple[bytes, StreamDecoder]:
+    """What is held of a stream once it is complete."""
+    answer, follows = FakeAnswer(pieces), decoder()
+    held = await first_events(answer, follows)
+    if screen is not None:
+        held = await first_shown(answer, follows, screen, held)
+    return await whole_stream(answer, follows, held, limit, screen), follows
+
+
+@pytest.mark.parametrize(
+    ("pieces", "held"),
+    [
+        ([HI, THERE, STOP, USAGE, DONE], HI + THERE + STOP + DONE),
+        ([HI + THERE + STOP + DONE], HI + THERE + STOP + DONE),
+        ([HI, STOP], HI + STOP + DONE),
+        ([HI, STOP, BROKEN], HI + STOP + DONE),
+        ([COMMENT, HI, b"data: {not json\n\n", STOP, DONE], COMMENT + HI + STOP + DONE),
+        ([HI, DONE], HI + DONE),
+    ],
+)
+@pytest.mark.parametrize("screened", [False, True])
+async def test_a_stream_is_held_until_it_is_complete(
+    pieces: list[Piece], held: bytes, screened: bool
+) -> None:
+    whole, follows = await gather(pieces, Pairs(bad=b"nothing") if screened else None)
+    assert whole == held
+    assert follows.done
+
+
+@pytest.mark.parametrize(
+    ("pieces", "message"),
+    [
+        ([HI], "ended before the answer was complete"),
+        ([HI, THERE[:20]], "ended before the answer was complete"),
+        ([HI, BROKEN], "It broke off."),
+        ([HI, LATE], "It was late."),
+        ([HI, ERROR, STOP, DONE], "Overloaded."),
+        ([HI + STOP + ERROR], "Overloaded."),
+        ([HI, STOP, ERROR], "Overloaded."),
+        ([HI] * 200, "longer than 10000 bytes"),
+    ],
+)
+async def test_a_stream_that_is_cut_while_it_is_held(pieces: list[Piece], message: str) -> None:
+    with pytest.raises(UpstreamError, match=message):
+        await gather(pieces)
+
+
+async def test_a_screen_ends_what_is_held() -> None:
+    with pytest.raises(BlockedError):
+        await gather([HI, HI, THERE, STOP, DONE], Pairs())
 
 
 @pytest.mark.parametrize("writes", range(3))

@@ -15,12 +15,15 @@ from waystone_asgi.authentication import APIKey, allow_anonymous
 from waystone_asgi.entities import CachedEntities, MemoryEntities, open_entities
 from waystone_asgi.exceptions import ConfigurationError
 from waystone_asgi.limits import GuardedCounters, MemoryCounters, open_counters
+from waystone_asgi.rules import Retry
 from waystone_asgi.settings import (
     State,
     check_bounds,
     choose_authenticate,
     choose_entities,
+    choose_keep_alive,
     choose_providers,
+    choose_retry,
     choose_sinks,
     choose_state,
     choose_timeouts,
@@ -162,6 +165,36 @@ def test_timeouts_that_are_refused(given: Any, words: list[str]) -> None:
 def test_counts_that_are_refused(name: str, count: Any) -> None:
     settings = {"providers": [OPENAI], "authenticate": KEYS, name: count}
     refuses(lambda: Gateway(**settings), f"{name}: expected a whole number above zero")
+
+
+@pytest.mark.parametrize("seconds", [None, False, 0, 0.0])
+def test_streams_need_not_be_kept_alive(seconds: Any) -> None:
+    assert choose_keep_alive(seconds) is None
+
+
+@pytest.mark.parametrize("seconds", [-1, True, "15", float("nan"), float("inf"), [1]])
+def test_seconds_after_which_no_stream_is_kept_alive(seconds: Any) -> None:
+    refuses(lambda: choose_keep_alive(seconds), "keep_alive: expected seconds, or false")
+
+
+@pytest.mark.parametrize(
+    ("retry", "hold", "chosen"),
+    [
+        (None, "first_event", Retry(attempts=2, hold="first_event")),
+        (None, "complete", Retry(attempts=2, hold="complete")),
+        ({"attempts": 3}, "complete", Retry(attempts=3, hold="complete")),
+        ({"hold": "first_event"}, "complete", Retry(hold="first_event")),
+        (Retry(on=[429]), "first_event", Retry(on=[429], hold="first_event")),
+    ],
+)
+def test_retries(retry: Any, hold: Any, chosen: Retry) -> None:
+    assert choose_retry(retry, hold) == chosen
+
+
+def test_retries_that_are_refused() -> None:
+    refuses(lambda: choose_retry({"tries": 2}), "retry: expected attempts")
+    refuses(lambda: choose_retry({"hold": "half"}), "hold: expected one of first_event, complete")
+    refuses(lambda: choose_retry(None, cast("Any", "half")), "hold: expected one of first_event")
 
 
 def test_overflow() -> None:

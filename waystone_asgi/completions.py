@@ -20,10 +20,11 @@ from .exceptions import CallerLeft, GatewayError, InternalError, UpstreamError
 from .exchanges import Exchange
 from .guards import AnswerScreen, Guards
 from .identity import FIELD, Naming, merge
+from .keepalive import KeepAlives
 from .pricing import Prices
 from .providers.openai import parse_response
 from .records import Principal, Route
-from .relay import drain, first_shown, relay
+from .relay import drain, first_shown, relay, whole_stream
 from .requests import read_body
 from .routing import MAX_ANSWER_BYTES, Routing, fault_of, passed_on, read_all
 from .sinks.outbox import Outbox
@@ -48,6 +49,7 @@ class Completions:
         guards: Guards,
         outbox: Outbox,
         departures: Departures,
+        keep_alives: KeepAlives | None,
         max_body_bytes: int,
     ) -> None:
         self.upstreams: Mapping[str, Upstream] = {}
@@ -61,6 +63,7 @@ class Completions:
         self._guards = guards
         self._outbox = outbox
         self._departures = departures
+        self._keep_alives = keep_alives
         self._max_body_bytes = max_body_bytes
 
     async def serve(self, call: Call) -> None:
@@ -212,10 +215,18 @@ class Completions:
                 if check is not None:
                     screen = AnswerScreen(check)
                     held = await first_shown(response, decoder, screen, held)
+                if attempt.holds:
+                    held = await whole_stream(response, decoder, held, MAX_ANSWER_BYTES, screen)
                 reply.upstream_seconds = record.first_chunk()
                 await reply.start_stream()
                 failure = await relay(
-                    response, decoder, reply, held, redact=attempt.redact, screen=screen
+                    response,
+                    decoder,
+                    reply,
+                    held,
+                    redact=attempt.redact,
+                    screen=screen,
+                    keep_alives=self._keep_alives,
                 )
                 record.streamed(failure, cut=decoder.error is None)
             error_type = fault_of(failure)
@@ -224,6 +235,8 @@ class Completions:
                 await drain(response, decoder)
         except GatewayError as error:
             error_type = fault_of(attempt.redact(error))
+            if error_type is not None:
+                decoder = None  # The caller got nothing of it, and does not pay for it.
             raise
         except CallerLeft:
             raise

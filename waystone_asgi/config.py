@@ -23,10 +23,10 @@ from .limits import open_counters
 from .pricing import Prices
 from .providers import PRESETS, Provider, read_provider
 from .records import Principal, Timeouts
-from .rules import Program, Ruleset, compile_rules, read_rulesets
-from .settings import State, choose_entities
+from .rules import Hold, Program, Ruleset, compile_rules, read_rulesets
+from .settings import State, choose_entities, choose_keep_alive
 from .sinks import open_sink
-from .tables import convert, join, read_table
+from .tables import join, read_table
 
 Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any]
 
@@ -50,6 +50,8 @@ class Config(Struct, frozen=True, kw_only=True):
     path: str = "/api/gateway"
     max_body_bytes: int = 33_554_432
     max_in_flight: int = 1000
+    keep_alive: float | bool = 15.0
+    hold: Hold = "first_event"
     usage_url: str | None = None
     usage_spool: str | None = None
     state: State = State()
@@ -62,6 +64,8 @@ class _File(Struct, frozen=True, kw_only=True):
     api_keys: list[object] = []
     max_body_bytes: _Count = 33_554_432
     max_in_flight: _Count = 1000
+    keep_alive: float | bool = 15.0
+    hold: Hold = "first_event"
     providers: dict[str, object] = {}
     aliases: dict[str, object] = {}
     timeouts: dict[str, object] = {}
@@ -189,12 +193,15 @@ def _config(document: object) -> Config:
         path=file.path,
         max_body_bytes=file.max_body_bytes,
         max_in_flight=file.max_in_flight,
+        keep_alive=file.keep_alive,
+        hold=file.hold,
         usage_url=usage.url,
         usage_spool=usage.spool,
         state=read_table(file.state, State, "state"),
         rulesets=read_rulesets(file.rulesets),
         prices=file.prices,
     )
+    choose_keep_alive(config.keep_alive)
     program_of(config)
     choose_entities(None, config.state)
     config.state.opened(open_counters)

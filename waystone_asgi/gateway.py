@@ -36,13 +36,14 @@ from .providers.provider import Provider
 from .records import Timeouts
 from .requests import read_body
 from .routing import Routing
-from .rules import Retry, Ruleset
+from .rules import Hold, Retry, Ruleset
 from .settings import (
     LEASE_MARGIN,
     check_bounds,
     choose_allowances,
     choose_authenticate,
     choose_entities,
+    choose_keep_alive,
     choose_providers,
     choose_retry,
     choose_sinks,
@@ -80,7 +81,9 @@ class Gateway:
     whose behalf; the default reads `metadata.waystone`. `sinks` get the usage records, and so does
     the ledger at `usage["url"]`. `rulesets` say what callers may do, counted by `counters` or at
     `state["url"]`, in money by `prices`; `retry` is for requests that no rule has another for;
-    `guards` look at answers where a rule says so. `upstream`
+    `hold="complete"` holds streams back until they are complete; on others
+    that are silent for `keep_alive` seconds the caller gets a comment. `guards` look at answers
+    where a rule says so. `upstream`
     replaces the transport to providers: an `Upstream`, or a transport of httpx. `path` is where the
     standalone server mounts it. `max_body_bytes` bounds requests, `max_in_flight` how many run at
     once. `overflow` says whether a request waits or its record is dropped when `queue_limit`
@@ -114,6 +117,8 @@ class Gateway:
         counters: Counters | None = None,
         prices: Mapping[str, object] | None = None,
         retry: Retry | Mapping[str, Any] | None = None,
+        hold: Hold = "first_event",
+        keep_alive: float | None = 15.0,
         guards: Mapping[str, Guard] | None = None,
         guard_window: int = 500,
         guard_deadline: float = 10.0,
@@ -148,17 +153,19 @@ class Gateway:
         self._make_upstream = choose_upstream(upstream)
         self._owns_upstream = upstream is None
         self._departures = Departures()
+        self._keep_alives = choose_keep_alive(keep_alive)
         self._completions = Completions(
             authenticate=self._authenticate,
             naming=Naming(identify),
             entities=self.entities,
             catalog=self.catalog,
             allowances=self._allowances,
-            routing=Routing(self.providers, chosen_timeouts, choose_retry(retry)),
+            routing=Routing(self.providers, chosen_timeouts, choose_retry(retry, hold)),
             prices=self.prices,
             guards=chosen_guards,
             outbox=self.outbox,
             departures=self._departures,
+            keep_alives=self._keep_alives,
             max_body_bytes=max_body_bytes,
         )
         self._life = Lifespan(self._serve)
@@ -213,6 +220,8 @@ class Gateway:
             ):
                 tasks.start_soon(self.outbox.run)
                 tasks.start_soon(self._departures.run, tasks)
+                if self._keep_alives is not None:
+                    tasks.start_soon(self._keep_alives.run, tasks)
                 opened()
                 await closing.wait()
                 tasks.cancel_scope.cancel()

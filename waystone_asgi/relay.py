@@ -2,8 +2,8 @@
 
 In: an answer whose head has come, a decoder, a reply, and where the answer is checked a screen.
 Out: events to the caller, one write an arrival. Nothing is sent before the first event has been
-looked at; a failure after it is an error event and the end, without `[DONE]`. It knows no dialect
-and writes no record.
+looked at, or where the answer is held, before the last; a failure after that is an error event and
+the end, without `[DONE]`. It knows no dialect and writes no record.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Protocol, TypeAlias
 import anyio
 
 from .exceptions import CallerLeft, GatewayError, UpstreamError, UpstreamTimeoutError
+from .keepalive import KeepAlives
 from .loops import by_itself
 from .responses import GONE, Reply, encode_error
 from .sse import encode_event
-from .types import UpstreamResponse
+from .types import Message, UpstreamResponse
 
 DRAIN_SECONDS = 1.0
 
@@ -117,6 +118,33 @@ async def first_shown(
     return shown
 
 
+async def whole_stream(
+    response: UpstreamResponse,
+    decoder: Decoder,
+    held: bytes,
+    limit: int,
+    screen: Screen | None = None,
+) -> bytes:
+    """What to relay once the answer is complete: `held` and the rest, of at most `limit` bytes.
+
+    Raises the `GatewayError` that ended it before.
+    """
+    pieces: list[bytes] = []
+    size = 0
+
+    async def send(message: Message) -> None:
+        nonlocal size
+        pieces.append(message["body"])
+        size += len(pieces[-1])
+        if size > limit:
+            raise UpstreamError(f"The provider's answer is longer than {limit} bytes.")
+
+    last, error = await by_itself(_follow(response, decoder, Reply(send, ""), held, screen))
+    if error is not None:
+        raise error
+    return b"".join([*pieces, last])
+
+
 async def relay(
     response: UpstreamResponse,
     decoder: Decoder,
@@ -125,22 +153,29 @@ async def relay(
     *,
     redact: Redact,
     screen: Screen | None = None,
+    keep_alives: KeepAlives | None = None,
 ) -> GatewayError | None:
     """Send `held` and the rest of the stream; the error that ended it, or None when complete.
 
-    `redact` makes an error fit to be shown.
+    `redact` makes an error fit to be shown, `keep_alives` break a long silence.
     """
     error: GatewayError | None
+    if keep_alives is not None:
+        keep_alives.add(reply)
     try:
         if held and not decoder.done and decoder.error is None:
             await reply.write(held)
             held = b""
-        held, error = await by_itself(_follow(response, decoder, reply, held, screen))
-    except GatewayError as refusal:
-        held, error = b"", refusal
-    end = b"" if error is None else encode_event(encode_error(redact(error)))
-    await reply.end_stream(held + end)
-    return error
+        try:
+            held, error = await by_itself(_follow(response, decoder, reply, held, screen))
+        except GatewayError as refusal:
+            held, error = b"", refusal
+        end = b"" if error is None else encode_event(encode_error(redact(error)))
+        await reply.end_stream(held + end)
+        return error
+    finally:
+        if keep_alives is not None:
+            keep_alives.remove(reply)
 
 
 async def _follow(
@@ -155,10 +190,14 @@ async def _follow(
     try:
         while not decoder.done and decoder.error is None:
             if held:
+                if reply.comment is not None:
+                    await reply.comment.sent()
+                reply.quiet = None
                 try:
                     await send({"type": "http.response.body", "body": held, "more_body": True})
                 except GONE:
                     raise CallerLeft from None
+                reply.quiet = False
             data = await receive()
             held = feed(data) if data else decoder.finish()
             if screen is not None:

@@ -1,11 +1,12 @@
 """Writes answers: JSON, errors in OpenAI's form, and event streams.
 
-In: a status, bytes, headers. Out: ASGI messages, the start sent once. It knows no provider and
-decides nothing.
+In: a status, bytes, headers. Out: ASGI messages, the start sent once, and one at a time. It knows
+no provider and decides nothing.
 """
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from time import monotonic
 
@@ -14,6 +15,11 @@ import anyio
 from .exceptions import CallerLeft, GatewayError
 from .types import Message, Send
 from .wire.members import encode
+
+logger = logging.getLogger("waystone_asgi")
+
+KEEP_ALIVE = b": keep-alive\n\n"
+"""A comment: clients skip it, and whatever is in between sees that the connection lives."""
 
 _JSON = (b"content-type", b"application/json")
 _STREAM = (
@@ -35,12 +41,17 @@ class Reply:
     `upstream_seconds` is how long the provider took, once that is known. `route_headers` say where
     the answer comes from, and are those of the latest attempt; `headers` are for whatever answer
     follows. What sends raises `CallerLeft` where the server says so; most say nothing.
+
+    `quiet` is None while something is being sent, False after it, and true once somebody has
+    looked since. `comment` is on its way while it is there: nothing else is sent meanwhile.
     """
 
     __slots__ = (
         "_request_id",
+        "comment",
         "ended",
         "headers",
+        "quiet",
         "route_headers",
         "send",
         "started",
@@ -57,6 +68,8 @@ class Reply:
         self.ended = False
         self.started_at = monotonic()
         self.upstream_seconds: float | None = None
+        self.quiet: bool | None = False
+        self.comment: Comment | None = None
 
     async def json(self, status: int, body: bytes) -> None:
         """The whole answer, as JSON."""
@@ -98,10 +111,14 @@ class Reply:
         return {"type": "http.response.start", "status": status, "headers": headers}
 
     async def _write(self, message: Message) -> None:
+        if self.comment is not None:
+            await self.comment.sent()
+        self.quiet = None
         try:
             await self.send(message)
         except GONE:
             raise CallerLeft from None
+        self.quiet = False
 
     def _timing(self, upstream: float) -> bytes:
         """Milliseconds at the provider and here (W3C Server Timing)."""
@@ -109,6 +126,46 @@ class Reply:
         if here < 0.0:
             here = 0.0
         return b"upstream;dur=%.3f, gateway;dur=%.3f" % (upstream * 1000, here * 1000)
+
+
+class Comment:
+    """A comment in a stream, sent from beside the task that sends the rest of it."""
+
+    __slots__ = ("_reply", "_scope", "_sent")
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._scope = anyio.CancelScope()
+        self._sent = anyio.Event()
+        reply.comment = self
+
+    async def send(self) -> None:
+        """Send it, unless the stream has been given up meanwhile; never raises."""
+        reply = self._reply
+        try:
+            with self._scope:
+                if not self._scope.cancel_called:
+                    await self._send(reply.send)
+        finally:
+            reply.comment = None
+            self._sent.set()
+
+    async def _send(self, send: Send) -> None:
+        try:
+            await send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+        except GONE:
+            return  # The stream's own task finds out.
+        except Exception as error:
+            # Of this stream only: the task is among those of all others.
+            logger.warning("A stream cannot be kept alive: send raised %r.", error)
+
+    async def sent(self) -> None:
+        """Wait until it is on its way."""
+        await self._sent.wait()
+
+    def cancel(self) -> None:
+        """The stream has been given up."""
+        self._scope.cancel()
 
 
 def encode_error(error: GatewayError) -> bytes:

@@ -17,13 +17,14 @@ from .authentication import APIKey, BearerKeys, allow_anonymous
 from .catalog import Catalog
 from .entities import open_entities
 from .exceptions import ConfigurationError
+from .keepalive import KeepAlives
 from .limits import MemoryCounters, open_counters
 from .loops import on_asyncio
 from .pricing import Prices
 from .providers.echo import answer
 from .providers.provider import Provider
 from .records import Principal, Target, Timeouts
-from .rules import Retry, Ruleset, compile_rules, read_rulesets
+from .rules import Hold, Retry, Ruleset, compile_rules, read_rulesets
 from .sinks import open_sink
 from .sinks.outbox import Overflow
 from .tables import read_table
@@ -110,14 +111,26 @@ def choose_allowances(
     return Allowances(program, chosen, lease=lease, waits=waits)
 
 
-def choose_retry(retry: Retry | Mapping[str, Any] | None) -> Retry:
+def choose_retry(retry: Retry | Mapping[str, Any] | None, hold: Hold = "first_event") -> Retry:
     """The policy of requests that no rule has another for: two attempts at each target."""
+    if hold not in get_args(Hold):
+        raise ConfigurationError(f"hold: expected one of {', '.join(get_args(Hold))}.")
     if retry is None:
-        return Retry(attempts=2)
+        return Retry(attempts=2, hold=hold)
     try:
-        return retry if isinstance(retry, Retry) else Retry(**retry)
+        chosen = retry if isinstance(retry, Retry) else Retry(**retry)
     except TypeError:
-        raise ConfigurationError("retry: expected attempts, and perhaps on.") from None
+        raise ConfigurationError("retry: expected attempts, and perhaps on and hold.") from None
+    return chosen if chosen.hold else msgspec.structs.replace(chosen, hold=hold)
+
+
+def choose_keep_alive(seconds: float | None) -> KeepAlives | None:
+    """What keeps silent streams alive, or None for false, 0 and None."""
+    if not seconds:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < 1e9:
+        raise ConfigurationError("keep_alive: expected seconds, or false for none.")
+    return KeepAlives(float(seconds))
 
 
 def choose_sinks(sinks: Sequence[Sink], usage: Mapping[str, str] | None) -> tuple[Sink, ...]:

@@ -15,8 +15,8 @@ TIERS = {
     "front": "__init__ __main__ testing",
     "doors": "applications middleware config cli",
     "corridor": "gateway completions exchanges calls settings",
-    "edges": "upstream routing requests responses relay departures lifespan allowances sinks"
-    " entities limits guards",
+    "edges": "upstream routing requests responses relay keepalive departures lifespan allowances"
+    " sinks entities limits guards",
     "rooms": "authentication identity catalog providers rules usage pricing",
     "words": "wire sse records charges tables verdicts",
     "ground": "types exceptions loops pieces recent sqlite tracebacks",
@@ -33,6 +33,8 @@ ALLOWED = {
     ("gateway", "completions"): "the corridor itself, beside what it is built from",
     ("gateway", "settings"): "what the corridor is built from, kept apart likewise",
     ("gateway", "config"): "up, but only when `Gateway.from_config` is called",
+    ("keepalive", "responses"): "writes into a reply that is silent",
+    ("relay", "keepalive"): "has the reply kept alive while it moves a stream into it",
     ("relay", "responses"): "moves a stream into the reply",
     ("sinks.spool", "limits.background"): "a task beside the requests, as counters have one",
     ("sinks.webhook", "upstream.httpx"): "requests on every event loop, with all their timers",

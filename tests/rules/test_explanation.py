@@ -54,6 +54,7 @@ def test_conditions_in_words(condition: object, words: str) -> None:
             "every request",
             "retry 1 attempts, fallback a/b, c, on 429, 5xx",
         ),
+        (Rule(retry={"hold": "complete"}), "every request", "retry 1 attempts, hold complete"),
     ],
 )
 def test_rules_in_words(rule: Rule, trigger: str, action: str) -> None:

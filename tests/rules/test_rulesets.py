@@ -352,7 +352,7 @@ BAD: dict[str, tuple[object, str]] = (
         ),
         "retry nothing": (
             [rule(retry={"on": [429]})],
-            f"{RULE}.retry: give attempts, fallback or both.",
+            f"{RULE}.retry: give attempts, fallback or hold.",
         ),
         "no attempts": (
             [rule(retry={"attempts": 0})],
@@ -369,6 +369,10 @@ BAD: dict[str, tuple[object, str]] = (
         "on a word": (
             [rule(retry={"attempts": 2, "on": [429, "timeout"]})],
             f"{RULE}.retry.on[1]: expected a status from 400 to 599, or one of 4xx, 5xx,",
+        ),
+        "hold half": (
+            [rule(retry={"hold": "half"})],
+            f"{RULE}.retry.hold: expected one of first_event, complete.",
         ),
         "on success": (
             [rule(retry={"attempts": 2, "on": [200]})],

@@ -30,12 +30,14 @@ class Try:
     """One attempt at one target: send once, and say what became of it.
 
     `outcome` is None until it has ended, `latency` is the seconds until its answer began, and
-    `timeouts` are what is left of the request's own.
+    `timeouts` are what is left of the request's own. `holds` says whether a stream is held back
+    until it is complete.
     """
 
     __slots__ = (
         "_number",
         "_started",
+        "holds",
         "latency",
         "outcome",
         "provider",
@@ -50,6 +52,7 @@ class Try:
         self.target = target
         self.provider = provider
         self.timeouts = timeouts
+        self.holds = False
         self.outcome: Attempt | None = None
         self._number = number
         self._started = monotonic()

@@ -102,6 +102,7 @@ class Attempts:
         if self._tries:
             timeouts = replace(timeouts, total=max(0.001, timeouts.total - self.elapsed))
         tried = Try(target, routing.providers[target.provider], timeouts, len(self._tries) + 1)
+        tried.holds = (self._retry.hold or routing.retry.hold) == "complete"
         routing.health.begin(target)
         self._tries.append(tried)
         self._asked += 1

@@ -16,7 +16,7 @@ from .decisions import (
     Subject,
 )
 from .program import Program, compile_rules
-from .retries import Retry
+from .retries import Hold, Retry
 from .rulesets import Rule, Ruleset, UsageLimit, read_rulesets
 from .wording import describe
 
@@ -24,6 +24,7 @@ __all__ = (
     "Blocked",
     "Decision",
     "Estimate",
+    "Hold",
     "Passed",
     "Price",
     "Program",

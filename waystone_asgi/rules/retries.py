@@ -7,12 +7,15 @@ that says what would be right. It tries nothing itself.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from .checks import SettingError, count, items, table, text
+from .checks import SettingError, choice, count, items, table, text
+
+Hold = Literal["first_event", "complete"]
+"""Until when a stream is held back, so that one that fails can be asked for again."""
 
 FAILURES = ("upstream_error", "upstream_timeout", "upstream_authentication")
 ERRORS = (*FAILURES, "context_length")
@@ -25,12 +28,14 @@ class Retry(Struct, frozen=True, kw_only=True):
     """An action: each model is tried `attempts` times in all, then the `fallback` models are.
 
     `on` holds what is tried again: statuses, "4xx", "5xx", and error types as usage records show
-    them. Empty, it is every failure that another attempt may mend.
+    them. Empty, it is every failure that another attempt may mend. `hold` is until when a stream is
+    held back; None leaves it to the gateway.
     """
 
     attempts: int = 1
     fallback: Sequence[str] = ()
     on: Sequence[int | str] = ()
+    hold: Hold | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "attempts", count(self.attempts, "attempts", 1, 10))
@@ -44,6 +49,8 @@ class Retry(Struct, frozen=True, kw_only=True):
             for index, failure in enumerate(on):
                 _check_failure(failure, f"on[{index}]")
             force_setattr(self, "on", on)
+        if self.hold is not None:
+            choice(self.hold, "hold", get_args(Hold))
 
     def covers(self, status: int | None, error_type: str | None) -> bool:
         """Whether an attempt that ended so is followed by another."""
@@ -56,8 +63,8 @@ class Retry(Struct, frozen=True, kw_only=True):
 def read_retry(value: Retry | Mapping[str, Any]) -> Retry:
     """The action from either way of writing it. Raises `SettingError`."""
     retry = table(value, Retry, "retry")
-    if isinstance(value, Mapping) and not value.keys() & {"attempts", "fallback"}:
-        raise SettingError("retry", "give attempts, fallback or both.")
+    if isinstance(value, Mapping) and not value.keys() & {"attempts", "fallback", "hold"}:
+        raise SettingError("retry", "give attempts, fallback or hold.")
     return retry
 
 

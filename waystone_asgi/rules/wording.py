@@ -80,4 +80,5 @@ def _actions(rule: Rule) -> Iterator[str]:
 def _retry(retry: Retry) -> str:
     words = f"retry {retry.attempts} attempts"
     words += f", fallback {', '.join(retry.fallback)}" if retry.fallback else ""
-    return words + (f", on {', '.join(map(str, retry.on))}" if retry.on else "")
+    words += f", on {', '.join(map(str, retry.on))}" if retry.on else ""
+    return words + (f", hold {retry.hold}" if retry.hold else "")
