@@ -45,6 +45,10 @@ api_keys = ["wk_canary-3f9c", { key = "wk_b-canary-3f9c", id = "acme", user = "a
 api_key = "sk-canary-3f9c"
 models = ["gpt-4o", "gpt-4o-mini"]
 [providers.echo]
+[retry]
+attempts = 3
+on = [429]
+hedge_after = 1.5
 [aliases]
 fast = "openai/gpt-4o-mini"
 smart = ["openai/gpt-4o", "fast"]
@@ -238,6 +242,9 @@ def test_check_shows_what_a_file_means(capsys: pytest.CaptureFixture[str], direc
         ["fair", "->", "openai/gpt-4o", "3,", "echo/x", "0.5", "weighted"],
         ["quick", "->", "openai/gpt-4o,", "echo/x", "least_latency"],
         ["plain", "->", "openai/gpt-4o,", "echo/x"],
+        [],
+        ["retry"],
+        *[["3", "attempts,", "on", "429,", "hedge_after", "1.5", "s,", "hedge_share", "0.05"]],
         [],
         ["callers"],
         ["a", "key", "without", "an", "id"],

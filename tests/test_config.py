@@ -19,7 +19,7 @@ from waystone_asgi.config import (
 )
 from waystone_asgi.exceptions import ConfigurationError
 from waystone_asgi.records import Secret, Timeouts
-from waystone_asgi.rules import Rule, Ruleset
+from waystone_asgi.rules import Retry, Rule, Ruleset
 
 DIGEST = "sha256:" + "ab" * 32
 PINNED = (
@@ -190,7 +190,9 @@ def test_gateway_settings(file: Path, as_text: bool) -> None:
         "rulesets",
         "prices",
         "state",
+        "retry",
     }
+    assert settings["retry"] == Retry(attempts=2)
     assert settings["usage"] == {"url": "jsonl:///usage.jsonl"}
     usage = {"url": "postgresql://db/usage", "spool": "usage.spool"}
     assert settings_of(load_config(minimal(usage=usage)))["usage"] == usage
@@ -304,6 +306,11 @@ WRONG = [
     (minimal(timeouts={"idle": float("nan")}), "timeouts.idle: expected `float` > 0"),
     (minimal(timeouts={"total": float("inf")}), "timeouts.total: expected `float` <= 86400"),
     (minimal(timeouts={"total": "60"}), "timeouts.total: expected `float`, got `str`"),
+    # retry
+    (minimal(retry=2), "retry: expected a table of attempts, fallback, on, "),
+    (minimal(retry={"hedge_after": 0}), "retry.hedge_after: expected a number above 0"),
+    (minimal(retry={"attempt": 2}), "retry.attempt: unknown key; did you mean attempts?"),
+    (minimal(retry={"fallback": ["echo/echo"]}), "retry.fallback: belongs to a rule"),
     # usage and state
     (minimal(usage={"url": f"mysql://a:{CANARY}@db"}), "usage.url: There is no ledger of"),
     (minimal(usage={"url": f"postgresql://a:{CANARY}@db?x"}), "usage.url: The URL of the"),
@@ -345,6 +352,14 @@ def test_a_variable_whose_content_looks_like_a_variable(monkeypatch: pytest.Monk
     monkeypatch.setenv("TEAM", "env:MISSING")
     config = load_config(minimal(aliases={"a": "echo/echo"}, usage={"url": "memory:"}))
     assert config.aliases == {"a": "echo/echo"}
+
+
+def test_what_is_tried_again() -> None:
+    assert load_config(minimal()).retry == Retry(attempts=2)
+    table = {"on": [429], "hedge_after": 2, "hedge_share": 0.1}
+    expected = Retry(attempts=2, on=[429], hedge_after=2.0, hedge_share=0.1)
+    assert load_config(minimal(retry=table)).retry == expected
+    assert load_config(minimal(retry={"hedge_after": 2})).retry.hedge_share == 0.05
 
 
 def test_an_alias_may_be_a_table() -> None:

@@ -23,7 +23,7 @@ from .limits import open_counters
 from .pricing import Prices
 from .providers import PRESETS, Provider, read_provider
 from .records import Principal, Timeouts
-from .rules import Hold, Program, Ruleset, compile_rules, read_rulesets
+from .rules import Hold, Program, Retry, Ruleset, compile_rules, read_policy, read_rulesets
 from .settings import State, choose_entities, choose_keep_alive
 from .sinks import open_sink
 from .tables import join, read_table
@@ -47,6 +47,7 @@ class Config(Struct, frozen=True, kw_only=True):
     api_keys: tuple[APIKey, ...] = ()
     aliases: Mapping[str, str | Sequence[str] | Alias] = {}
     timeouts: Timeouts = Timeouts()
+    retry: Retry = Retry(attempts=2)
     path: str = "/api/gateway"
     max_body_bytes: int = 33_554_432
     max_in_flight: int = 1000
@@ -69,6 +70,7 @@ class _File(Struct, frozen=True, kw_only=True):
     providers: dict[str, object] = {}
     aliases: dict[str, object] = {}
     timeouts: dict[str, object] = {}
+    retry: object = {}
     usage: dict[str, object] = {}
     state: dict[str, object] = {}
     rulesets: object = ()
@@ -190,6 +192,7 @@ def _config(document: object) -> Config:
             name: read_alias(value, join("aliases", name)) for name, value in file.aliases.items()
         },
         timeouts=Timeouts(**asdict(read_table(file.timeouts, _TimeoutsTable, "timeouts"))),
+        retry=read_policy(file.retry),
         path=file.path,
         max_body_bytes=file.max_body_bytes,
         max_in_flight=file.max_in_flight,

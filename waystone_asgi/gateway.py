@@ -27,6 +27,7 @@ from .exceptions import (
     InternalError,
     OverloadedError,
 )
+from .forwarding import Forwarding
 from .guards import Guards
 from .identity import Naming, claimed, merge
 from .identity import identify as read_metadata
@@ -154,18 +155,21 @@ class Gateway:
         self._owns_upstream = upstream is None
         self._departures = Departures()
         self._keep_alives = choose_keep_alive(keep_alive)
+        self._forwarding = Forwarding(
+            routing=Routing(self.providers, chosen_timeouts, choose_retry(retry, hold)),
+            guards=chosen_guards,
+            keep_alives=self._keep_alives,
+        )
         self._completions = Completions(
             authenticate=self._authenticate,
             naming=Naming(identify),
             entities=self.entities,
             catalog=self.catalog,
             allowances=self._allowances,
-            routing=Routing(self.providers, chosen_timeouts, choose_retry(retry, hold)),
             prices=self.prices,
-            guards=chosen_guards,
+            forwarding=self._forwarding,
             outbox=self.outbox,
             departures=self._departures,
-            keep_alives=self._keep_alives,
             max_body_bytes=max_body_bytes,
         )
         self._life = Lifespan(self._serve)
@@ -209,7 +213,7 @@ class Gateway:
 
     async def _serve(self, opened: Callable[[], None], closing: anyio.Event) -> None:
         network = self._make_upstream()
-        self._completions.upstreams = {"http": network, "https": network, "echo": local_upstream()}
+        self._forwarding.upstreams = {"http": network, "https": network, "echo": local_upstream()}
         self.prices.open()
         try:
             await self.outbox.open()

@@ -48,6 +48,31 @@ def spawn(function: Callable[[*Ts], Coroutine[Any, Any, None]], *arguments: *Ts)
     return trio.lowlevel.spawn_system_task(function, *arguments)
 
 
+def call_later(
+    start_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], object],
+    seconds: float,
+    function: Callable[[], Coroutine[Any, Any, None]],
+) -> Callable[[], object]:
+    """Start the function in so many seconds, in a task; what is returned takes that back.
+
+    Until then there is no task on asyncio, which has timers of its own.
+    """
+    if on_asyncio():
+        loop = asyncio.get_running_loop()
+        return loop.call_later(seconds, start_soon, function).cancel
+    import trio
+
+    scope = trio.CancelScope()
+
+    async def wait() -> None:
+        with scope:
+            await trio.sleep(seconds)
+            start_soon(function)
+
+    start_soon(wait)
+    return scope.cancel
+
+
 def by_itself(coroutine: Coroutine[Any, Any, T]) -> Awaitable[T]:
     """The coroutine, to be awaited at once: a task on asyncio, which is cancelled with its awaiter.
 

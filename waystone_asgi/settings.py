@@ -24,7 +24,7 @@ from .pricing import Prices
 from .providers.echo import answer
 from .providers.provider import Provider
 from .records import Principal, Target, Timeouts
-from .rules import Hold, Retry, Ruleset, compile_rules, read_rulesets
+from .rules import Hold, Retry, Ruleset, compile_rules, read_policy, read_rulesets
 from .sinks import open_sink
 from .sinks.outbox import Overflow
 from .tables import read_table
@@ -115,12 +115,7 @@ def choose_retry(retry: Retry | Mapping[str, Any] | None, hold: Hold = "first_ev
     """The policy of requests that no rule has another for: two attempts at each target."""
     if hold not in get_args(Hold):
         raise ConfigurationError(f"hold: expected one of {', '.join(get_args(Hold))}.")
-    if retry is None:
-        return Retry(attempts=2, hold=hold)
-    try:
-        chosen = retry if isinstance(retry, Retry) else Retry(**retry)
-    except TypeError:
-        raise ConfigurationError("retry: expected attempts, and perhaps on and hold.") from None
+    chosen = read_policy({} if retry is None else retry)
     return chosen if chosen.hold else msgspec.structs.replace(chosen, hold=hold)
 
 

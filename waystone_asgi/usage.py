@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from os import urandom
 from time import monotonic, time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct, defstruct
 
@@ -27,6 +27,9 @@ from .records import (
     UsageSource,
 )
 from .verdicts import GuardContext
+
+if TYPE_CHECKING:
+    from .pricing import Prices
 
 CLIENT_CLOSED_REQUEST = 499
 """The status that stands in a record when the caller left before there was one (nginx's)."""
@@ -125,6 +128,18 @@ class OpenRecord(Struct, kw_only=True, gc=False):
                 input_tokens=max(1, request_bytes // BYTES_PER_TOKEN),
                 output_tokens=answer.estimated_output_tokens,
             )
+
+    def price(self, prices: Prices) -> None:
+        """What the usage costs; a deployment's own name has no price, that of its model may."""
+        target, usage = self.target, self.usage
+        if target is None or usage is None:
+            return
+        now = time()
+        self.cost = prices.cost(target.provider, target.model, usage, now)
+        if self.cost is None and self.response_model is not None:
+            self.cost = prices.cost(target.provider, self.response_model, usage, now)
+        if self.cost is not None:
+            self.price_version = prices.version
 
     def guarded(self, target: Target) -> GuardContext:
         """The answer of a target, as the guards are told of it."""

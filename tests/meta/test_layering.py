@@ -14,7 +14,7 @@ import pytest
 TIERS = {
     "front": "__init__ __main__ testing",
     "doors": "applications middleware config cli",
-    "corridor": "gateway completions exchanges calls settings",
+    "corridor": "gateway completions forwarding hedging exchanges calls settings",
     "edges": "upstream routing requests responses relay keepalive departures lifespan allowances"
     " sinks entities limits guards",
     "rooms": "authentication identity catalog providers rules usage pricing",
@@ -29,7 +29,12 @@ ALLOWED = {
     ("cli.usage", "config"): "finds the ledger that --config names",
     ("gateway", "calls"): "the corridor's first step, kept apart to keep the corridor readable",
     ("completions", "calls"): "the corridor's first step, kept apart to keep the corridor readable",
-    ("completions", "exchanges"): "the corridor's steps up to an answer, kept apart likewise",
+    ("completions", "forwarding"): "the second half of the corridor",
+    ("forwarding", "calls"): "the corridor's first step, kept apart to keep the corridor readable",
+    ("forwarding", "hedging"): "the corridor's steps up to an answer, kept apart likewise",
+    ("forwarding", "exchanges"): "the corridor's steps up to an answer, kept apart likewise",
+    ("hedging", "exchanges"): "opens two of them",
+    ("gateway", "forwarding"): "the corridor itself, beside what it is built from",
     ("gateway", "completions"): "the corridor itself, beside what it is built from",
     ("gateway", "settings"): "what the corridor is built from, kept apart likewise",
     ("gateway", "config"): "up, but only when `Gateway.from_config` is called",

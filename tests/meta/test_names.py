@@ -24,7 +24,7 @@ LONG_MODULES = {
 }
 LONG_FUNCTIONS = {
     "gateway.py Gateway.__init__": "one keyword a line, as the file has one setting a line",
-    "completions.py Completions._attempt": "one attempt from its translation to what is left of it",
+    "forwarding.py Forwarding._attempt": "one attempt from its translation to what is left of it",
     "usage.py OpenRecord.close": "one field a line, in the order of the record",
 }
 

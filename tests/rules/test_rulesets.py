@@ -352,7 +352,7 @@ BAD: dict[str, tuple[object, str]] = (
         ),
         "retry nothing": (
             [rule(retry={"on": [429]})],
-            f"{RULE}.retry: give attempts, fallback or hold.",
+            f"{RULE}.retry: give one of attempts, fallback, hold, hedge_after.",
         ),
         "no attempts": (
             [rule(retry={"attempts": 0})],

@@ -19,7 +19,7 @@ from ..config import Config, program_of, settings_of
 from ..exceptions import ConfigurationError, GatewayError
 from ..gateway import Gateway
 from ..records import Endpoint, Entity, Identity, Principal, Route, Source
-from ..rules import Subject, describe
+from ..rules import Subject, describe, retry_words
 from ..types import JSONObject, Layers
 from .console import say, say_table
 from .setup import configuration, ledger_name
@@ -61,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     _say_section("providers", _providers(config))
     _say_section("models", _models(config))
     _say_section("aliases", _aliases(config))
+    _say_section("retry", [[retry_words(config.retry)]])
     _say_section("callers", [[_MADE]] if made_key else _callers(config))
     _say_section("rulesets", [list(row) for each in config.rulesets for row in describe(each)])
     _say_section("ledger", [[ledger_name(config.usage_url or "")]])

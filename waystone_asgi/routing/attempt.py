@@ -29,16 +29,16 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 class Try:
     """One attempt at one target: send once, and say what became of it.
 
-    `outcome` is None until it has ended, `latency` is the seconds until its answer began, and
-    `timeouts` are what is left of the request's own. `holds` says whether a stream is held back
-    until it is complete.
+    `number` counts the request's attempts. `outcome` is None until it has ended, `latency` is the
+    seconds until its answer began, and `timeouts` are what is left of the request's own. `holds`
+    says whether a stream is held back until it is complete.
     """
 
     __slots__ = (
-        "_number",
         "_started",
         "holds",
         "latency",
+        "number",
         "outcome",
         "provider",
         "status",
@@ -54,7 +54,7 @@ class Try:
         self.timeouts = timeouts
         self.holds = False
         self.outcome: Attempt | None = None
-        self._number = number
+        self.number = number
         self._started = monotonic()
         self.status: int | None = None
         self.latency = 0.0
@@ -93,7 +93,7 @@ class Try:
 
     def headers(self, dropped: Collection[str]) -> Headers:
         """Where the request went, for the caller."""
-        headers = _named(self.target, self._number)
+        headers = _named(self.target, self.number)
         if not dropped:
             return headers
         return *headers, (b"x-waystone-dropped", _header(", ".join(dropped)))

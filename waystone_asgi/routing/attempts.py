@@ -24,6 +24,9 @@ from .health import Health
 PATIENCE_SECONDS = 10.0
 """The longest that a request waits for a target which says when it may be asked again."""
 
+MOST_HEDGES = 10.0
+"""How many requests may be sent twice at once, after many that were not."""
+
 _TRANSIENT = Retry()
 
 
@@ -50,6 +53,7 @@ class Routing:
         self.health = health or Health()
         self.budget = budget or Budget()
         self.random = random
+        self._hedges: dict[Retry, Budget] = {}
 
     def attempts(
         self, route: Route, retry: Retry | None = None, fallback: Sequence[Target] = ()
@@ -62,7 +66,18 @@ class Routing:
             self.health.choose(targets[0])
         if fallback:
             targets = tuple(dict.fromkeys((*targets, *fallback)))
-        return Attempts(self, targets, retry or self.retry)
+        policy = retry or self.retry
+        if policy.hedge_after is not None:
+            self.hedges(policy).earn()
+        return Attempts(self, targets, policy)
+
+    def hedges(self, policy: Retry) -> Budget:
+        """How many of a policy's requests may be sent twice."""
+        budget = self._hedges.get(policy)
+        if budget is None:
+            share = policy.hedge_share or 0.0
+            budget = self._hedges[policy] = Budget(ratio=share, least=1.0, most=MOST_HEDGES)
+        return budget
 
 
 class Attempts:
@@ -73,7 +88,21 @@ class Attempts:
     refuses our credential is not asked again.
     """
 
-    __slots__ = ("_asked", "_place", "_retry", "_routing", "_started", "_targets", "_tries")
+    __slots__ = (
+        "_asked",
+        "_hedge_place",
+        "_hedged",
+        "_latest",
+        "_place",
+        "_retry",
+        "_routing",
+        "_started",
+        "_targets",
+        "_tries",
+    )
+
+    _latest: Try
+    _hedge_place: int
 
     def __init__(self, routing: Routing, targets: Sequence[Target], retry: Retry) -> None:
         self._routing = routing
@@ -81,6 +110,7 @@ class Attempts:
         self._retry = retry
         self._tries: list[Try] = []
         self._asked = 0
+        self._hedged: Try | None = None
         self._place = self._awake(0) or 0
         self._started = monotonic()
 
@@ -94,42 +124,67 @@ class Attempts:
         """The attempts that have ended, as the record keeps them."""
         return tuple([tried.outcome for tried in self._tries if tried.outcome is not None])
 
+    @property
+    def hedge_after(self) -> float | None:
+        """The seconds after which an attempt is late, where another one may begin beside it."""
+        seconds = self._retry.hedge_after
+        if seconds is None or self._hedged is not None or self._place + 1 >= len(self._targets):
+            return None
+        return seconds
+
     def begin(self) -> Try:
         """The next attempt."""
-        routing = self._routing
-        target = self._targets[self._place]
-        timeouts = routing.timeouts
-        if self._tries:
-            timeouts = replace(timeouts, total=max(0.001, timeouts.total - self.elapsed))
-        tried = Try(target, routing.providers[target.provider], timeouts, len(self._tries) + 1)
-        tried.holds = (self._retry.hold or routing.retry.hold) == "complete"
-        routing.health.begin(target)
-        self._tries.append(tried)
         self._asked += 1
+        self._latest = tried = self._try(self._place)
         return tried
+
+    def hedge(self) -> Try | None:
+        """An attempt beside the one under way, at the next target that does not rest.
+
+        None where there is no such target, or where too many requests have been sent twice.
+        """
+        place = self._awake(self._place + 1)
+        if place is None or self._targets[place] == self._targets[self._place]:
+            return None
+        if not self._routing.hedges(self._retry).spend():
+            return None
+        self._hedged, self._hedge_place = self._try(place), place
+        return self._hedged
+
+    def won(self, tried: Try) -> None:
+        """Of an attempt and its hedge this is the one that counts, and that others follow."""
+        tried.number = len(self._tries)
+        if tried is self._hedged:
+            self._latest, self._place, self._asked = tried, self._hedge_place, 1
+
+    def lost(self, tried: Try, error: UpstreamError | None = None) -> None:
+        """This one does not count: it failed, or was not waited for any longer."""
+        if error is not None:
+            self._learn(tried, error)
+            if isinstance(error, UpstreamCredentialError):
+                self._targets = [target for target in self._targets if target != tried.target]
+        elif tried is self._hedged:
+            self._routing.health.given_up(tried.target)
+        else:
+            self._routing.health.outlasted(tried.target, tried.elapsed)
+
+    def mends(self, error: UpstreamError) -> bool:
+        """Whether another attempt may mend the failure of the latest one."""
+        return self._retry.covers(*_kind(self._latest, error))
 
     def succeeded(self) -> None:
         """The latest attempt brought an answer."""
-        tried = self._tries[-1]
+        tried = self._latest
         self._routing.health.succeeded(tried.target, tried.latency)
 
     def abandoned(self) -> None:
         """The latest attempt ended without saying anything of its target."""
-        self._routing.health.given_up(self._tries[-1].target)
+        self._routing.health.given_up(self._latest.target)
 
     def failed(self, error: UpstreamError) -> float | None:
         """The latest attempt failed. The seconds until the next one, or None if there is none."""
-        tried = self._tries[-1]
-        status, kind = tried.status, error.error_type
-        if isinstance(error, ProviderRefusedError):
-            status = error.status
-            kind = "context_length" if error.too_long else kind
-        wait = retry_after(error.headers, time())
-        if _TRANSIENT.covers(status, kind):
-            self._routing.health.failed(tried.target, wait)
-        else:
-            self._routing.health.given_up(tried.target)
-        if not self._retry.covers(status, kind):
+        wait = self._learn(self._latest, error)
+        if not self.mends(error):
             return None
         if not isinstance(error, UpstreamCredentialError) and self._may_ask_again():
             if wait is None:
@@ -137,6 +192,27 @@ class Attempts:
             if wait <= PATIENCE_SECONDS and self.elapsed + wait < self._routing.timeouts.total:
                 return wait
         return self._turn()
+
+    def _try(self, place: int) -> Try:
+        routing = self._routing
+        target = self._targets[place]
+        timeouts = routing.timeouts
+        if self._tries:
+            timeouts = replace(timeouts, total=max(0.001, timeouts.total - self.elapsed))
+        tried = Try(target, routing.providers[target.provider], timeouts, len(self._tries) + 1)
+        tried.holds = (self._retry.hold or routing.retry.hold) == "complete"
+        routing.health.begin(target)
+        self._tries.append(tried)
+        return tried
+
+    def _learn(self, tried: Try, error: UpstreamError) -> float | None:
+        """Keep what the failure says of the target; the seconds that it asks to be left alone."""
+        wait = retry_after(error.headers, time())
+        if _TRANSIENT.covers(*_kind(tried, error)):
+            self._routing.health.failed(tried.target, wait)
+        else:
+            self._routing.health.given_up(tried.target)
+        return wait
 
     def _may_ask_again(self) -> bool:
         return self._asked < self._retry.attempts and self._routing.budget.spend()
@@ -158,3 +234,10 @@ class Attempts:
             if not health.rests(targets[index]):
                 return index
         return None
+
+
+def _kind(tried: Try, error: UpstreamError) -> tuple[int | None, str]:
+    """The status and the error type by which a policy covers a failure."""
+    if isinstance(error, ProviderRefusedError):
+        return error.status, "context_length" if error.too_long else error.error_type
+    return tried.status, error.error_type

@@ -16,9 +16,9 @@ from .decisions import (
     Subject,
 )
 from .program import Program, compile_rules
-from .retries import Hold, Retry
+from .retries import Hold, Retry, read_policy
 from .rulesets import Rule, Ruleset, UsageLimit, read_rulesets
-from .wording import describe
+from .wording import describe, retry_words
 
 __all__ = (
     "Blocked",
@@ -36,5 +36,7 @@ __all__ = (
     "UsageLimit",
     "compile_rules",
     "describe",
+    "read_policy",
     "read_rulesets",
+    "retry_words",
 )

@@ -90,6 +90,13 @@ def count(value: object, path: str, least: int = 0, most: int = MOST) -> int:
     return value
 
 
+def number(value: object, path: str, most: float) -> float:
+    """A number above zero."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+        raise SettingError(path, f"expected a number above 0, at most {most}.")
+    return float(value)
+
+
 def flag(value: object, path: str) -> bool:
     """True or false."""
     if not isinstance(value, bool):

@@ -74,11 +74,15 @@ def _actions(rule: Rule) -> Iterator[str]:
     if rule.change_model_to is not None:
         yield f"change_model_to {rule.change_model_to}"
     if rule.policy is not None:
-        yield _retry(rule.policy)
+        yield f"retry {retry_words(rule.policy)}"
 
 
-def _retry(retry: Retry) -> str:
-    words = f"retry {retry.attempts} attempts"
+def retry_words(retry: Retry) -> str:
+    """How often and where it is tried again."""
+    words = f"{retry.attempts} attempts"
     words += f", fallback {', '.join(retry.fallback)}" if retry.fallback else ""
     words += f", on {', '.join(map(str, retry.on))}" if retry.on else ""
-    return words + (f", hold {retry.hold}" if retry.hold else "")
+    words += f", hold {retry.hold}" if retry.hold else ""
+    if retry.hedge_after is not None:
+        words += f", hedge_after {retry.hedge_after:g} s, hedge_share {retry.hedge_share:g}"
+    return words
