@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,6 +21,8 @@ from typing import Any, TypeAlias
 TICK_SECONDS = 0.05
 TICKS = 6
 WAIT_SECONDS = 10.0
+
+_RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
@@ -92,6 +96,12 @@ class Exchange:
     def release(self) -> None:
         """From the test's thread: go on."""
         self._loop.call_soon_threadsafe(self._released.set)
+
+    def reset(self) -> None:
+        """Break the connection, and not merely close it: what is under way may be lost."""
+        raw = self._writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+        raise ConnectionResetError
 
     def left(self) -> None:
         """The gateway has closed the connection."""
@@ -245,11 +255,17 @@ BEHAVIOURS: dict[str, Behaviour] = {
 }
 
 
+def by_name(exchange: Exchange) -> Behaviour:
+    """What the model's name stands for."""
+    return refuse if exchange.model.startswith("status-") else BEHAVIOURS[exchange.model]
+
+
 class ScriptedProvider:
     """The provider at `url`. `take` gives the exchanges one by one, by model."""
 
-    def __init__(self) -> None:
+    def __init__(self, choose: Callable[[Exchange], Behaviour] = by_name) -> None:
         self.url = ""
+        self._choose = choose
         self._exchanges: list[Exchange] = []
         self._arrived = threading.Condition()
 
@@ -293,9 +309,7 @@ class ScriptedProvider:
         with self._arrived:
             self._exchanges.append(exchange)
             self._arrived.notify_all()
-        refused = exchange.model.startswith("status-")
-        behaviour = refuse if refused else BEHAVIOURS[exchange.model]
-        answering = asyncio.ensure_future(behaviour(exchange))
+        answering = asyncio.ensure_future(self._choose(exchange)(exchange))
         # Nobody pipelines: what comes before the end of the answer can only be the end.
         coming = asyncio.ensure_future(reader.read(1))
         try:
@@ -311,12 +325,14 @@ class ScriptedProvider:
 
 
 @contextmanager
-def scripted_provider() -> Iterator[ScriptedProvider]:
+def scripted_provider(
+    choose: Callable[[Exchange], Behaviour] = by_name,
+) -> Iterator[ScriptedProvider]:
     """The provider, in a thread, on a free loopback port."""
     started: Future[tuple[ScriptedProvider, Callable[[], object]]] = Future()
 
     async def serve() -> None:
-        provider = ScriptedProvider()
+        provider = ScriptedProvider(choose)
         server = await asyncio.start_server(provider.handle, "127.0.0.1", 0)
         provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
