@@ -20,8 +20,8 @@ from .provider import Behaviour, Exchange, chunk, completion
 WORDS = tuple(f"word{number} " for number in range(60))
 TEXT = "".join(WORDS)
 SLOW_SECONDS = 0.4
-FIRST_BYTE_SECONDS = 1.5
-IDLE_SECONDS = 1.0
+FIRST_BYTE_SECONDS = 2.0
+IDLE_SECONDS = 1.5
 RESET_SECONDS = 0.2
 """By then the operating system has delivered what a reset could take back."""
 
