@@ -38,6 +38,9 @@ api_keys = [
 ]
 max_body_bytes = 1024
 max_in_flight = 10
+max_waiting = 20
+max_wait = 0.5
+max_drain = 0
 keep_alive = 5
 hold = "complete"
 
@@ -117,7 +120,8 @@ def test_the_whole_file(file: Path) -> None:
             endpoints=("chat",),
         ),
     )
-    assert (config.max_body_bytes, config.max_in_flight) == (1024, 10)
+    assert (config.max_body_bytes, config.max_in_flight, config.max_waiting) == (1024, 10, 20)
+    assert (config.max_wait, config.max_drain) == (0.5, 0)
     assert (config.keep_alive, config.hold) == (5, "complete")
     assert config.aliases == {
         "fast": "openai/gpt-4o-mini",
@@ -184,6 +188,9 @@ def test_gateway_settings(file: Path, as_text: bool) -> None:
         "path",
         "max_body_bytes",
         "max_in_flight",
+        "max_waiting",
+        "max_wait",
+        "max_drain",
         "keep_alive",
         "hold",
         "usage",
@@ -206,7 +213,7 @@ def test_a_gateway_without_a_ledger() -> None:
 WRONG = [
     ({}, "providers: give at least one"),
     ({"provider": {}}, "provider: unknown key; did you mean providers?"),
-    (minimal(zebra=1), "zebra: unknown key; known are path, api_keys, "),
+    (minimal(zebra=1), "zebra: unknown key; known are path, max_body_bytes, "),
     (minimal(rulesets={"name": "r"}), "rulesets: expected a list of rulesets."),
     (minimal(prices=[]), "prices: expected `object`, got `array`."),
     (minimal(prices={"openai/x": "echo/x"}), 'prices."openai/x": there is no such provider; known'),
@@ -225,6 +232,9 @@ WRONG = [
     (minimal(max_body_bytes=0), "max_body_bytes: expected `int` >= 1"),
     (minimal(max_in_flight=True), "max_in_flight: expected `int`, got `bool`"),
     (minimal(max_in_flight="10"), "max_in_flight: expected `int`, got `str`"),
+    (minimal(max_waiting=0), "max_waiting: expected `int` >= 1"),
+    (minimal(max_wait=-1), "max_wait: expected `float` >= 0"),
+    (minimal(max_drain="1"), "max_drain: expected `float`, got `str`"),
     (minimal(keep_alive=True), "keep_alive: expected seconds, or false for none."),
     (minimal(keep_alive="15"), "keep_alive: expected `bool | float`, got `str`"),
     (minimal(hold="half"), "hold: invalid enum value"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -10,6 +11,7 @@ import pytest
 
 from waystone_asgi import departures
 from waystone_asgi.departures import PATIENCE_SECONDS, Departures, Visit
+from waystone_asgi.exceptions import CallerLeft, OverloadedError
 from waystone_asgi.types import Message
 
 pytestmark = pytest.mark.anyio
@@ -159,7 +161,7 @@ async def test_a_cancelled_visit_cancels_nothing_after_it(at_once: bool) -> None
     async with Watching(at_once) as watched:
         for _ in range(2):
             with watched.visit(Door().receive) as visit:
-                visit.cancel()
+                visit.cancel(CallerLeft())
                 await anyio.sleep_forever()
             assert visit.gone
             for _ in range(3):
@@ -173,11 +175,8 @@ async def test_a_server_that_cancels_as_well_is_obeyed(first: str, at_once: bool
     async with Watching(at_once) as watched:
         with anyio.CancelScope() as scope:
             with watched.visit(Door().receive) as visit:
-                for cancel in (
-                    (visit.cancel, scope.cancel)
-                    if first == "visit"
-                    else (scope.cancel, visit.cancel)
-                ):
+                leave = partial(visit.cancel, CallerLeft())
+                for cancel in (leave, scope.cancel) if first == "visit" else (scope.cancel, leave):
                     cancel()
                 await anyio.sleep_forever()
             await anyio.lowlevel.checkpoint()
@@ -224,8 +223,7 @@ async def test_many_visits_are_watched_each_for_itself() -> None:
             await until(lambda: all(door.waiting for door in doors))
             doors[7].leave()
             await until(lambda: visits[7].ended)
-            assert [visit.gone for visit in visits].index(True) == 7
-            assert sum(visit.gone for visit in visits) == 1
+            assert [number for number, visit in enumerate(visits) if visit.gone] == [7]
             tasks.cancel_scope.cancel()
 
 
@@ -247,11 +245,11 @@ async def test_a_receive_that_raises_harms_nobody(caplog: pytest.LogCaptureFixtu
 
 
 async def test_the_end_of_the_gateway_cancels_what_is_under_way() -> None:
-    left: list[bool] = []
+    left: list[object] = []
 
     async def request(visit: Visit) -> None:
         await stay(visit)
-        left.append(visit.gone)
+        left.append(type(visit.gone))
 
     watched = Watching()
     async with anyio.create_task_group() as tasks:
@@ -259,18 +257,18 @@ async def test_the_end_of_the_gateway_cancels_what_is_under_way() -> None:
             for _ in range(3):
                 tasks.start_soon(request, watched.departures.visit(Door().receive))
             await anyio.wait_all_tasks_blocked()
-        assert left == [True] * 3
+        assert left == [OverloadedError] * 3
 
 
 async def test_the_end_of_the_gateway_lets_answered_visits_end() -> None:
     released = anyio.Event()
-    left: list[bool] = []
+    left: list[object] = []
 
     async def answered(visit: Visit) -> None:
         with visit:
             visit.end()
             await released.wait()
-        left.append(visit.gone)
+        left.append(type(visit.gone))
 
     watched = Watching()
     async with anyio.create_task_group() as tasks:
@@ -278,7 +276,7 @@ async def test_the_end_of_the_gateway_lets_answered_visits_end() -> None:
             tasks.start_soon(answered, watched.departures.visit(Door().receive))
             await anyio.wait_all_tasks_blocked()
             tasks.start_soon(set_when_others_wait, released)
-        assert left == [False]
+        assert left == [type(None)]
 
 
 async def test_the_end_of_the_gateway_waits_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ class Steps:
     """Counts the awaits of a request, and acts at number `at`. `passed` are those that went on."""
 
     def __init__(self, at: int, act: Callable[[str], Awaitable[object] | None]) -> None:
-        self._at = at
+        self.at = at
         self._act = act
         self.taken: list[str] = []
         self.passed: list[str] = []
@@ -67,11 +67,11 @@ class Steps:
     @property
     def where(self) -> str | None:
         """The step at which it acted; None when the request had fewer."""
-        return self.taken[self._at - 1] if len(self.taken) >= self._at else None
+        return self.taken[self.at - 1] if len(self.taken) >= self.at else None
 
     async def take(self, name: str) -> None:
         self.taken.append(name)
-        if len(self.taken) == self._at and (acting := self._act(name)) is not None:
+        if len(self.taken) == self.at and (acting := self._act(name)) is not None:
             await acting
         await anyio.lowlevel.checkpoint()
         self.passed.append(name)
@@ -179,7 +179,7 @@ class Stage:
             [attempt] = record.attempts
             assert (attempt.provider, attempt.model) == ("openai", "m")
             assert attempt.status == (200 if "provider" in passed else None)
-            if self.steps.where == "close" or (self.caller.complete and not failed):
+            if self.steps.where == "close" or (complete(self.caller) and not failed):
                 assert attempt.error_type is None
             else:
                 assert attempt.error_type == (failed or "cancelled")
@@ -197,6 +197,11 @@ class Stage:
             # A whole answer is counted once it is whole.
             return "provider" if pieces == len(self.fake.pieces) // 2 else "none"
         return "none" if pieces == 0 else "estimated" if pieces < USAGE_PIECE else "provider"
+
+
+def complete(answer: Answer) -> bool:
+    """Whether it has ended, and not by being cut."""
+    return answer.complete and b'"code":"overloaded"' not in answer.body
 
 
 USAGE_PIECE = 4
@@ -272,8 +277,14 @@ def check_cancelled(stage: Stage, stream: bool) -> None:
         assert stage.steps.where == "authenticate"
         assert stage.caller.messages == []
         return
-    complete = stage.caller.complete
-    assert record.outcome == ("ok" if complete else "cancelled")
+    whole = complete(stage.caller)
+    assert record.outcome == ("ok" if whole else "cancelled")
+    ending = len(STEPS[True]) - 1
+    if stream and not whole and len(stage.caller.messages) > 1 and stage.steps.at != ending:
+        # Somebody may still read it, and must not take it for all there is.
+        last = stage.caller.messages[-1]
+        assert b'"code":"overloaded"' in last["body"]
+        assert not last.get("more_body")
     assert record.error_type is None
     # From the head on, the status is the one that was sent, or was about to be.
     begun = "http.response.start" in stage.steps.taken
@@ -640,14 +651,24 @@ async def test_a_gateway_that_closes_waits_for_a_while_only(stream: bool) -> Non
 
     answer = FakeAnswer([HI, hang] if stream else [WHOLE[0], hang])
     gateway, sink = plain(FakeProvider(answer))
+    answers: list[Answer] = []
+
+    async def ask() -> None:
+        answers.append(await chat(gateway, stream=stream))
+
     async with anyio.create_task_group() as tasks:
         async with gateway.running():
-            tasks.start_soon(lambda: chat(gateway, stream=stream))
+            tasks.start_soon(ask)
             await begun.wait()
         [record] = sink.records
-        assert (record.outcome, record.error_type) == ("cancelled", None)
-        assert record.status == (200 if stream else 499)
+        assert (record.outcome, record.error_type) == ("error", "overloaded")
+        assert record.status == (200 if stream else 503)
     assert answer.closed == 1
+    [answered] = answers
+    assert (answered.status, answered.complete) == (record.status, True)
+    shown = answered.messages[-1]["body"].removeprefix(b"data: ")
+    assert json.loads(shown)["error"]["code"] == "overloaded"
+    assert stream or answered.headers["retry-after"] == "1"
 
 
 @turned
@@ -668,8 +689,8 @@ async def test_a_gateway_that_closes_does_not_wait_for_a_body_without_end() -> N
             tasks.start_soon(gateway, scope, receive, caller.send)
             await reading.wait()
         [record] = sink.records
-    assert (record.outcome, record.status) == ("cancelled", 499)
-    assert caller.answer.messages == []
+    assert (record.outcome, record.status) == ("error", 503)
+    assert caller.answer.status == 503
 
 
 @turned
@@ -688,7 +709,7 @@ async def test_a_gateway_that_closes_asks_nobody_any_more_who_calls() -> None:
     answered = anyio.Event()
 
     async def ask() -> None:
-        assert (await chat(gateway)).messages == []
+        assert (await chat(gateway)).status == 503
         answered.set()
 
     async with anyio.create_task_group() as tasks:

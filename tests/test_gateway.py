@@ -312,26 +312,31 @@ async def test_a_closed_gateway_sends_callers_elsewhere(path: str) -> None:
     assert sink.records == []
 
 
-async def test_what_is_too_much_is_refused_before_it_is_read() -> None:
+@pytest.mark.parametrize("waits", [{"max_wait": 0}, {"max_wait": 0.01}])
+async def test_what_is_too_much_is_refused_before_it_is_read(waits: dict[str, float]) -> None:
     begun, go = anyio.Event(), anyio.Event()
 
     async def wait() -> None:
         begun.set()
         await go.wait()
 
-    gateway, sink = make(FakeProvider(wait, completion("Hi")), max_in_flight=1)
+    gateway, sink = make(FakeProvider(wait, completion("Hi")), max_in_flight=1, **waits)
     async with gateway.running(), anyio.create_task_group() as tasks:
         tasks.start_soon(chat, gateway)
         await begun.wait()
-        for key in (KEY, "wk_other", None):
-            body = b"{}"
-            answer = await request(gateway, "/v1/chat/completions", body, key=key)
+        for path in ("/v1/chat/completions", "/identify"):
+            answer = await request(gateway, path, b"{}")
             assert (answer.status, answer.error["code"]) == (503, "overloaded")
-            assert "retry-after" in answer.headers
+            assert answer.headers["retry-after"] == "1"
+            assert (await request(gateway, path, b"{}", key="wk_other")).status == 401
+        for path in ("/health", "/ready", "/v1/models"):
+            assert (await request(gateway, path, method="GET")).status == 200
         go.set()
     async with gateway.running():
         assert (await chat(gateway)).status == 200
-    assert [record.status for record in sink.records] == [200, 200]
+    refused, *answered = sink.records
+    assert (refused.status, refused.outcome, refused.error_type) == (503, "error", "overloaded")
+    assert [record.status for record in answered] == [200, 200]
 
 
 async def test_a_transport_of_the_hosts_own_is_left_open() -> None:

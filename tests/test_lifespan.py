@@ -22,9 +22,10 @@ pytestmark = pytest.mark.anyio
 class Served:
     """What a gateway would hold open, as a log of what happened to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_drain: float = 30.0) -> None:
         self.log: list[str] = []
-        self.life = Lifespan(self)
+        self.life = Lifespan(self, refuse=self._refuse, cut=self._cut, max_drain=max_drain)
+        self.cutting: list[Callable[[], None]] = []
         self.failing: Exception | None = None
         self.slow: anyio.Event | None = None
         self.broken: anyio.Event
@@ -47,6 +48,14 @@ class Served:
                 await anyio.lowlevel.checkpoint()
             self.log.append("closed")
 
+    def _refuse(self) -> None:
+        self.log.append("refused")
+
+    async def _cut(self) -> None:
+        self.log.append("cut")
+        for function in self.cutting:
+            function()
+
     async def _break(self, scope: anyio.CancelScope) -> None:
         await self.broken.wait()
         raise OSError("a cable was pulled")
@@ -66,7 +75,7 @@ async def test_running_opens_on_entering_and_closes_on_leaving() -> None:
         async with served.life.running():
             assert served.life.is_open
         assert served.life.state == "closed"
-    assert served.log == ["open", "closed"] * 2
+    assert served.log == ["open", "refused", "closed"] * 2
 
 
 async def test_running_entered_again_does_nothing() -> None:
@@ -75,7 +84,7 @@ async def test_running_entered_again_does_nothing() -> None:
         async with served.life.running():
             assert served.log == ["open"]
         assert served.life.is_open
-    assert served.log == ["open", "closed"]
+    assert served.log == ["open", "refused", "closed"]
 
 
 async def test_running_waits_for_what_is_in_flight() -> None:
@@ -114,12 +123,63 @@ async def test_one_of_two_requests_ending_does_not_end_the_draining() -> None:
         assert ended == [0, 1]
 
 
+async def test_what_is_not_over_in_time_is_cut() -> None:
+    served = Served(max_drain=0)
+    async with served.life.running():
+        served.cutting.append(served.life.leave)
+        served.life.enter()
+    assert served.log == ["open", "refused", "cut", "closed"]
+
+
 async def test_draining_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifespan, "DRAIN_SECONDS", 0.01)
-    served = Served()
+    monkeypatch.setattr(lifespan, "FAREWELL_SECONDS", 0.01)
+    served = Served(max_drain=0)
     async with served.life.running():
         served.life.enter()
-    assert served.log == ["open", "closed"]
+    assert served.log == ["open", "refused", "cut", "closed"]
+
+
+async def test_draining_before_the_end() -> None:
+    served = Served()
+    async with served.life.running():
+        async with anyio.create_task_group() as tasks:
+            served.life.enter()
+            for _ in range(2):
+                tasks.start_soon(served.life.drain)
+            await anyio.wait_all_tasks_blocked()
+            assert served.life.state == "draining"
+            served.life.leave()
+        # What comes now is refused, and nobody waits for it.
+        served.life.enter()
+        await served.life.drain()
+    assert served.log == ["open", "refused", "closed"]
+    await served.life.drain()
+    assert served.life.state == "closed"
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_draining_can_be_cut_short(stubborn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifespan, "FAREWELL_SECONDS", 0.01)
+    served = Served()
+    if not stubborn:
+        served.cutting.append(served.life.leave)
+    with anyio.fail_after(10):
+        async with served.life.running(), anyio.create_task_group() as tasks:
+            served.life.enter()
+            tasks.start_soon(served.life.drain)
+            await anyio.wait_all_tasks_blocked()
+            await served.life.drain(0)
+    assert served.log == ["open", "refused", "cut", "closed"]
+
+
+async def test_a_drained_gateway_that_a_request_opened_can_be_opened_again() -> None:
+    served = Served()
+    await served.life.ensure()
+    await served.life.drain()
+    assert served.life.state == "draining"
+    async with served.life.running():
+        assert served.life.is_open
+    assert served.log == ["open", "refused", "closed", "open", "refused", "closed"]
 
 
 async def test_entering_while_draining_waits_for_the_next_life() -> None:
@@ -144,7 +204,7 @@ async def test_entering_while_draining_waits_for_the_next_life() -> None:
 
             tasks.start_soon(leave)
         await entered.wait()
-    assert served.log == ["open", "closed"] * 2
+    assert served.log == ["open", "refused", "closed"] * 2
 
 
 async def test_an_exception_of_the_body_passes_unchanged() -> None:
@@ -152,7 +212,7 @@ async def test_an_exception_of_the_body_passes_unchanged() -> None:
     with pytest.raises(KeyError, match="mine"):
         async with served.life.running():
             raise KeyError("mine")
-    assert served.log == ["open", "closed"]
+    assert served.log == ["open", "refused", "closed"]
 
 
 async def test_what_opening_raises_reaches_everybody_who_enters() -> None:
@@ -198,8 +258,8 @@ async def test_cancelled_while_open_it_drains_before_it_closes() -> None:
                 scope.cancel()
                 await anyio.sleep_forever()
         assert scope.cancelled_caught
-    assert answered == ["open"]
-    assert served.log == ["open", "closed"]
+    assert answered == ["open", "refused"]
+    assert served.log == ["open", "refused", "closed"]
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -221,7 +281,7 @@ async def test_cancelled_by_asyncio_itself_while_draining_it_closes() -> None:
     running.cancel()
     await until(running.done)
     assert running.cancelled()
-    assert served.log == ["open", "closed"]
+    assert served.log == ["open", "refused", "closed"]
 
 
 async def test_cancelled_while_opening_it_does_not_wait() -> None:
@@ -262,7 +322,7 @@ async def test_running_takes_over_what_a_request_opened() -> None:
     await served.life.ensure()
     async with served.life.running():
         assert served.life.is_open
-    assert served.log == ["open", "closed"]
+    assert served.log == ["open", "refused", "closed"]
     assert served.life.state == "closed"
     served.life.begin()
     assert served.life.state == "closed"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import anyio
 import pytest
 
 from waystone_asgi.exceptions import CallerLeft, InvalidRequestError, RequestTooLargeError
-from waystone_asgi.requests import MAX_HEADER_BYTES, Head, read_body, route_path
+from waystone_asgi.requests import AHEAD_BYTES, MAX_HEADER_BYTES, Ahead, Head, read_body, route_path
 from waystone_asgi.types import Message
 
 anyio_test = pytest.mark.anyio
@@ -187,3 +188,76 @@ def test_a_slash_that_a_router_appended_is_not_the_callers(
     path: str, raw_path: bytes | None, expected: str
 ) -> None:
     assert route_path({"path": path, "raw_path": raw_path, "root_path": ""}) == expected
+
+
+# Ahead of its turn
+
+
+def request_of(*pieces: bytes, more: bool = False) -> list[Message]:
+    last = len(pieces) - 1
+    return [
+        {"type": "http.request", "body": piece, "more_body": more or number < last}
+        for number, piece in enumerate(pieces)
+    ]
+
+
+DISCONNECT: Message = {"type": "http.disconnect"}
+
+
+class Arriving:
+    """A `receive` that gives what there is, and then waits."""
+
+    def __init__(self, *messages: Message | Exception) -> None:
+        self.messages = list(messages)
+
+    async def receive(self) -> Message:
+        if not self.messages:
+            await anyio.sleep_forever()
+        message = self.messages.pop(0)
+        if isinstance(message, Exception):
+            raise message
+        return message
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("messages", "left"),
+    [
+        ([DISCONNECT], True),
+        ([*request_of(b"ab"), DISCONNECT], True),
+        ([*request_of(b"a", b"b"), *request_of(b""), DISCONNECT], True),
+        ([*request_of(b"a", more=True), DISCONNECT], True),
+        ([*request_of(b"a" * AHEAD_BYTES, b"b"), DISCONNECT], False),
+        ([*request_of(b"a", more=True), OSError("broken")], False),
+    ],
+)
+async def test_whether_a_caller_has_left(messages: list[Message | Exception], left: bool) -> None:
+    ahead = Ahead(Arriving(*messages).receive)
+    assert await ahead.watch() is left
+    for message in messages:
+        if isinstance(message, Exception):
+            with pytest.raises(OSError, match="broken"):
+                await ahead.receive()
+        elif message.get("body") != b"":
+            assert await ahead.receive() == message
+
+
+@pytest.mark.anyio
+async def test_a_watch_is_cancelled_once_the_body_is_there() -> None:
+    ahead = Ahead(Arriving(*request_of(b"a", b"b")).receive)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ahead.watch)
+        await anyio.wait_all_tasks_blocked()
+        assert ahead.release()
+        tasks.cancel_scope.cancel()
+    assert await read_body(ahead.receive, 10) == b"ab"
+
+
+@pytest.mark.anyio
+async def test_a_watch_that_is_released_reads_no_further() -> None:
+    arriving = Arriving(*request_of(b"a", b"b", b"c"))
+    ahead = Ahead(arriving.receive)
+    assert not ahead.release()
+    assert not await ahead.watch()
+    assert len(arriving.messages) == 2
+    assert await read_body(ahead.receive, 10) == b"abc"

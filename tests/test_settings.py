@@ -160,7 +160,7 @@ def test_timeouts_that_are_refused(given: Any, words: list[str]) -> None:
     refuses(lambda: choose_timeouts(given), *words)
 
 
-@pytest.mark.parametrize("name", ["max_body_bytes", "max_in_flight", "queue_limit"])
+@pytest.mark.parametrize("name", ["max_body_bytes", "max_in_flight", "max_waiting", "queue_limit"])
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "1", None])
 def test_counts_that_are_refused(name: str, count: Any) -> None:
     settings = {"providers": [OPENAI], "authenticate": KEYS, name: count}

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import anyio
 
 from .exceptions import MethodNotAllowedError, NotFoundError
-from .requests import Head, route_path
+from .requests import Ahead, Head, route_path
 from .responses import Reply
 from .types import HTTPConnection, Message, Receive, Scope, Send
 
@@ -39,6 +39,12 @@ class Call:
     def connection(self) -> HTTPConnection:
         """The connection as the host's hooks see it."""
         return HTTPConnection(self.scope)
+
+    def ahead(self) -> Ahead:
+        """What reads the request from now on, ahead of whoever is to `receive` it."""
+        ahead = Ahead(self._receive)
+        self._receive = ahead.receive
+        return ahead
 
     async def receive(self) -> Message:
         """The next message; from the last one of the answer on, nobody leaves any more.

@@ -7,12 +7,12 @@ rules and the record is in `forwarding`.
 
 from __future__ import annotations
 
+from .admission import Places
 from .allowances import Allowance, Allowances
 from .authentication import check_endpoint, prove
 from .calls import Call
 from .catalog import Catalog
 from .departures import Departures, Visit
-from .exceptions import CallerLeft, GatewayError, InternalError
 from .forwarding import Forwarding
 from .identity import FIELD, Naming, merge
 from .pricing import Prices
@@ -39,6 +39,7 @@ class Completions:
         forwarding: Forwarding,
         outbox: Outbox,
         departures: Departures,
+        places: Places,
         max_body_bytes: int,
     ) -> None:
         self._authenticate = authenticate
@@ -50,45 +51,45 @@ class Completions:
         self._forwarding = forwarding
         self._outbox = outbox
         self._departures = departures
+        self._places = places
         self._max_body_bytes = max_body_bytes
 
     async def serve(self, call: Call) -> None:
         """Answer the call, and hand over its record whatever becomes of it."""
         connection = call.connection
+        head, reply = call.head, call.reply
         record = OpenRecord(
-            operation="chat",
-            principal="",
-            request_id=call.head.request_id,
-            started=call.reply.started_at,
+            operation="chat", principal="", request_id=head.request_id, started=reply.started_at
         )
+        places, placed = self._places, False
         try:
             # A gateway that closes does not wait for hooks either.
             with self._departures.visit(call.receive, reading=True) as visit:
                 principal = await prove(self._authenticate, connection)
                 record.principal = principal.id
                 check_endpoint(principal, "chat")
-                call.head.check(self._max_body_bytes)
+                head.check(self._max_body_bytes)
+                if places.free:
+                    places.free -= 1
+                else:
+                    await places.wait(principal.id, call.ahead)
+                placed = True
                 request = decode_chat_request(await read_body(call.receive, self._max_body_bytes))
                 visit.listen()
                 await self._complete(call, connection, principal, request, record, visit)
-            if visit.gone:
-                raise CallerLeft
-        except GatewayError as error:
-            record.failed(error)
-            raise
-        except CallerLeft:
-            raise
-        except Exception:
-            status = record.status if call.reply.started else InternalError.status
-            record.failed(InternalError("The gateway failed."))
-            record.status = status
+            if visit.gone is not None:
+                raise visit.gone
+        except Exception as error:
+            record.raised(error, begun=reply.started)
             raise
         finally:
-            # Who is not known leaves no record.
-            if record.principal:
-                finished = record.close()
-                if not self._outbox.offer(finished):
+            try:
+                # Who is not known leaves no record.
+                if record.principal and not self._outbox.offer(finished := record.close()):
                     await self._outbox.wait(finished)
+            finally:
+                if placed:
+                    places.leave()
 
     async def _complete(
         self,

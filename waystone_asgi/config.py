@@ -33,6 +33,7 @@ Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any]
 _Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 _Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 _Count: TypeAlias = Annotated[int, Meta(ge=1)]
+_Limit: TypeAlias = Annotated[float, Meta(ge=0, le=86_400)]
 _Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -40,7 +41,19 @@ _OPERATIONS = ("chat", "responses", "embeddings", "transcription", "messages")
 _BASE_URL_VARIABLES = {"azure": "AZURE_OPENAI_ENDPOINT"}
 
 
-class Config(Struct, frozen=True, kw_only=True):
+class _Same(Struct, frozen=True, kw_only=True):
+    path: Annotated[str, Meta(pattern="^/")] = "/api/gateway"
+    max_body_bytes: _Count = 33_554_432
+    max_in_flight: _Count = 1000
+    max_waiting: _Count = 1000
+    max_wait: _Limit = 1.0
+    max_drain: _Limit = 30.0
+    keep_alive: float | bool = 15.0
+    hold: Hold = "first_event"
+    prices: Mapping[str, object] = {}
+
+
+class Config(_Same, frozen=True, kw_only=True):
     """What the file says, checked and complete. `usage_url` is None when it names no ledger."""
 
     providers: tuple[Provider, ...]
@@ -48,25 +61,14 @@ class Config(Struct, frozen=True, kw_only=True):
     aliases: Mapping[str, str | Sequence[str] | Alias] = {}
     timeouts: Timeouts = Timeouts()
     retry: Retry = Retry(attempts=2)
-    path: str = "/api/gateway"
-    max_body_bytes: int = 33_554_432
-    max_in_flight: int = 1000
-    keep_alive: float | bool = 15.0
-    hold: Hold = "first_event"
     usage_url: str | None = None
     usage_spool: str | None = None
     state: State = State()
     rulesets: tuple[Ruleset, ...] = ()
-    prices: Mapping[str, object] = {}
 
 
-class _File(Struct, frozen=True, kw_only=True):
-    path: Annotated[str, Meta(pattern="^/")] = "/api/gateway"
+class _File(_Same, frozen=True, kw_only=True):
     api_keys: list[object] = []
-    max_body_bytes: _Count = 33_554_432
-    max_in_flight: _Count = 1000
-    keep_alive: float | bool = 15.0
-    hold: Hold = "first_event"
     providers: dict[str, object] = {}
     aliases: dict[str, object] = {}
     timeouts: dict[str, object] = {}
@@ -74,7 +76,6 @@ class _File(Struct, frozen=True, kw_only=True):
     usage: dict[str, object] = {}
     state: dict[str, object] = {}
     rulesets: object = ()
-    prices: dict[str, object] = {}
 
 
 class _KeyTable(Struct, frozen=True, kw_only=True):
@@ -193,16 +194,11 @@ def _config(document: object) -> Config:
         },
         timeouts=Timeouts(**asdict(read_table(file.timeouts, _TimeoutsTable, "timeouts"))),
         retry=read_policy(file.retry),
-        path=file.path,
-        max_body_bytes=file.max_body_bytes,
-        max_in_flight=file.max_in_flight,
-        keep_alive=file.keep_alive,
-        hold=file.hold,
+        **{name: getattr(file, name) for name in _Same.__struct_fields__},
         usage_url=usage.url,
         usage_spool=usage.spool,
         state=read_table(file.state, State, "state"),
         rulesets=read_rulesets(file.rulesets),
-        prices=file.prices,
     )
     choose_keep_alive(config.keep_alive)
     program_of(config)

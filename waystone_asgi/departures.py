@@ -1,9 +1,9 @@
 """Notices callers who leave, and cancels what is done for them.
 
 In: the `receive` of a request whose body has been read. Out: cancellation of the visit's scope once
-`http.disconnect` comes, or when the gateway closes before the answer is complete. One ticker serves
-all requests: only a visit longer than `PATIENCE_SECONDS` costs a task. It writes no record and
-sends nothing.
+`http.disconnect` comes, or when the gateway waits no longer for the answer to be complete. One
+ticker serves all requests: only a visit longer than `PATIENCE_SECONDS` costs a task. It writes no
+record and sends nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Self
 import anyio
 from anyio.abc import TaskGroup
 
+from .exceptions import CallerLeft, OverloadedError
 from .loops import on_asyncio
 from .types import Receive
 
@@ -26,9 +27,12 @@ logger = logging.getLogger("waystone_asgi")
 PATIENCE_SECONDS = 0.03
 FAREWELL_SECONDS = 2.0
 
+_CUT = "The gateway is shutting down and has cut the answer off; try again elsewhere."
+
 
 class Visit:
-    """One request until its answer has ended. As a context it is cancelled when `gone`.
+    """One request until its answer has ended. As a context it is cancelled when `gone`, which is
+    then why: `CallerLeft`, or `OverloadedError` when the gateway ends it.
 
     While the body is being `reading`, only `receive` itself can tell that the caller has left.
     """
@@ -42,7 +46,7 @@ class Visit:
         self._receive = receive
         self._reading = reading
         self._watch: anyio.CancelScope | asyncio.Task[None] | None = None
-        self.gone = False
+        self.gone: CallerLeft | OverloadedError | None = None
         self.ended = False
 
     def __enter__(self) -> Self:
@@ -78,10 +82,10 @@ class Visit:
         # what lives that long is looked at by the garbage collector again and again.
         del self._receive
 
-    def cancel(self) -> None:
-        """There is nobody to answer any more."""
-        if not self.ended:
-            self.gone = True
+    def cancel(self, reason: CallerLeft | OverloadedError) -> None:
+        """There is nobody to answer any more, or no time."""
+        if not self.ended and self.gone is None:
+            self.gone = reason
             self._interrupt()
 
     def _interrupt(self) -> None:
@@ -105,7 +109,7 @@ class Visit:
             # Of this request only: what watches is shared with all others.
             logger.warning("A caller cannot be watched: receive raised %r.", error)
         else:
-            self.cancel()
+            self.cancel(CallerLeft())
 
 
 class TaskVisit(Visit):
@@ -133,7 +137,7 @@ class TaskVisit(Visit):
         self._leave()
         task = self._task
         del self._task
-        if not self.gone:
+        if self.gone is None:
             return None
         return task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
 
@@ -197,17 +201,20 @@ class Departures:
             # On the next event loop a visit may begin before this runs there.
             self._kind = Visit
             self._waiting.clear()
-            await self._dismiss()
+            await self.dismiss()
+            for visit in self._visits:
+                visit.end()
 
-    async def _dismiss(self) -> None:
+    async def dismiss(self) -> None:
         """Cancel the visits under way and wait, within a bound, until they are over."""
         for visit in self._visits:
-            visit.cancel()
-        self._dismissing = True
+            visit.cancel(OverloadedError(_CUT))
+        if not self._dismissing:
+            self._dismissing = True
+            self._emptied = anyio.Event()
         with anyio.move_on_after(FAREWELL_SECONDS, shield=True):
             while self._visits:
-                self._emptied = anyio.Event()
+                if self._emptied.is_set():
+                    self._emptied = anyio.Event()
                 await self._emptied.wait()
         self._dismissing = False
-        for visit in self._visits:
-            visit.end()

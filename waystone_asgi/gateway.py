@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
+from .admission import STOPPING, Places
 from .allowances import opened_counters
 from .authentication import APIKey, check_endpoint, prove
 from .calls import Call, Table
@@ -41,6 +42,7 @@ from .rules import Hold, Retry, Ruleset
 from .settings import (
     LEASE_MARGIN,
     check_bounds,
+    check_seconds,
     choose_allowances,
     choose_authenticate,
     choose_entities,
@@ -87,8 +89,9 @@ class Gateway:
     where a rule says so. `upstream`
     replaces the transport to providers: an `Upstream`, or a transport of httpx. `path` is where the
     standalone server mounts it. `max_body_bytes` bounds requests, `max_in_flight` how many run at
-    once. `overflow` says whether a request waits or its record is dropped when `queue_limit`
-    records are waiting for the sinks.
+    once; of the others `max_waiting` wait, each `max_wait` seconds. At the end those under way have
+    `max_drain` seconds. `overflow` says whether a request waits or its record is dropped when
+    `queue_limit` records are waiting for the sinks.
 
     Raises `ConfigurationError`. Constructing opens nothing: `lifespan` or `running` does, or the
     first request.
@@ -112,6 +115,9 @@ class Gateway:
         path: str = "/api/gateway",
         max_body_bytes: int = 32 * 1024 * 1024,
         max_in_flight: int = 1000,
+        max_waiting: int = 1000,
+        max_wait: float = 1.0,
+        max_drain: float = 30.0,
         queue_limit: int = 10_000,
         overflow: Overflow = "wait",
         rulesets: Sequence[Ruleset | Mapping[str, Any]] = (),
@@ -128,8 +134,10 @@ class Gateway:
             overflow,
             max_body_bytes=max_body_bytes,
             max_in_flight=max_in_flight,
+            max_waiting=max_waiting,
             queue_limit=queue_limit,
         )
+        check_seconds(max_wait=max_wait, max_drain=max_drain)
         self.path = "/" + path.strip("/") if path.strip("/") else ""
         self.providers = choose_providers(providers)
         self.catalog = Catalog({p.name: p.models for p in self.providers.values()}, aliases)
@@ -150,7 +158,6 @@ class Gateway:
             lease=chosen_timeouts.total + LEASE_MARGIN,
         )
         self._max_body_bytes = max_body_bytes
-        self._max_in_flight = max_in_flight
         self._make_upstream = choose_upstream(upstream)
         self._owns_upstream = upstream is None
         self._departures = Departures()
@@ -160,6 +167,7 @@ class Gateway:
             guards=chosen_guards,
             keep_alives=self._keep_alives,
         )
+        self._places = Places(max_in_flight, max_waiting=max_waiting, max_wait=max_wait)
         self._completions = Completions(
             authenticate=self._authenticate,
             naming=Naming(identify),
@@ -170,9 +178,15 @@ class Gateway:
             forwarding=self._forwarding,
             outbox=self.outbox,
             departures=self._departures,
+            places=self._places,
             max_body_bytes=max_body_bytes,
         )
-        self._life = Lifespan(self._serve)
+        self._life = Lifespan(
+            self._serve,
+            refuse=self._places.close,
+            cut=self._departures.dismiss,
+            max_drain=max_drain,
+        )
         self._table = Table(
             {
                 "/v1/chat/completions": {"POST": self._chat},
@@ -211,6 +225,14 @@ class Gateway:
         """`running`, in the form that Starlette, FastAPI and Litestar take as `lifespan`."""
         return self._life.running()
 
+    async def drain(self, within: float | None = None) -> None:
+        """Be ready no more and refuse what comes; return when nothing is in flight.
+
+        What is not over `within` seconds, by default `max_drain`, is cut: a stream ends in an error
+        event. Leaving the lifespan drains too; this is for a host that knows of its end earlier.
+        """
+        await self._life.drain(within)
+
     async def _serve(self, opened: Callable[[], None], closing: anyio.Event) -> None:
         network = self._make_upstream()
         self._forwarding.upstreams = {"http": network, "https": network, "echo": local_upstream()}
@@ -222,6 +244,7 @@ class Gateway:
                 opened_counters(self._allowances),
                 anyio.create_task_group() as tasks,
             ):
+                self._places.open()
                 tasks.start_soon(self.outbox.run)
                 tasks.start_soon(self._departures.run, tasks)
                 if self._keep_alives is not None:
@@ -252,6 +275,11 @@ class Gateway:
                 pass
             except Exception as error:
                 await self._refuse(call, error)
+            except BaseException as error:
+                # The server or the host ends the call; of a stream its caller shall know that.
+                if not isinstance(error, GeneratorExit):
+                    await call.reply.cut(OverloadedError(STOPPING))
+                raise
             finally:
                 self._life.leave()
             if self._life.is_alone:
@@ -259,25 +287,25 @@ class Gateway:
                 await self.outbox.settled()
 
     async def _refuse(self, call: Call, error: Exception) -> None:
-        """Answer with the error, unless an answer has begun. A bug is logged and answered too."""
+        """Answer with the error, or end with it a stream that has begun. A bug is logged too."""
         if not isinstance(error, GatewayError):
             where = outline(error)
             logger.error("A bug in the gateway, at request %s.\n%s", call.head.request_id, where)
             error = InternalError("The gateway failed.")
-        if not call.reply.started:
+        if call.reply.started:
+            await call.reply.cut(error)
+        else:
             await call.reply.error(error)
 
     async def _admit(self) -> None:
-        """Open if need be; refuse when draining or when too much is in flight."""
+        """Open if need be; refuse when draining."""
         if not self._life.is_open:
             if self._life.state in ("draining", "closed"):
-                raise OverloadedError("The gateway is shutting down; try again elsewhere.")
+                raise OverloadedError(STOPPING)
             try:
                 await self._life.ensure()
             except Exception:
                 raise InternalError("The gateway could not be opened.") from None
-        if self._life.in_flight > self._max_in_flight:
-            raise OverloadedError("Too many requests are in flight; try again shortly.")
 
     # The operations.
 
@@ -299,9 +327,13 @@ class Gateway:
         principal = await prove(self._authenticate, call.connection)
         check_endpoint(principal, "identify")
         call.head.check(self._max_body_bytes)
-        identity = claimed(principal, await read_body(call.receive, self._max_body_bytes))
-        await merge(self.entities, identity)
-        await call.reply.json(200, encode_identified(identity))
+        await self._places.take(principal.id, call.ahead)
+        try:
+            identity = claimed(principal, await read_body(call.receive, self._max_body_bytes))
+            await merge(self.entities, identity)
+            await call.reply.json(200, encode_identified(identity))
+        finally:
+            self._places.leave()
 
     async def _health(self, call: Call) -> None:
         await call.reply.json(200, b'{"status":"ok"}')

@@ -2,7 +2,7 @@
 
 In: a function that holds everything open while it runs. Out: the state that `/ready` shows.
 Constructing does nothing; entering opens; leaving waits for the requests in flight, within a bound,
-and closes.
+cuts those that are left, and closes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ logger = logging.getLogger("waystone_asgi")
 
 State = Literal["idle", "starting", "open", "draining", "closed"]
 
-DRAIN_SECONDS = 30.0
+FAREWELL_SECONDS = 2.0
 
 
 class Serve(Protocol):
@@ -44,6 +44,8 @@ class Life:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.closing = anyio.Event()
         self.settled = anyio.Event()
+        self.idle = anyio.Event()
+        self.drained = False
         self.ended = anyio.Event()
 
     @property
@@ -83,13 +85,26 @@ class Life:
 
 
 class Lifespan:
-    """The life of one gateway, which can be lived again after it ended."""
+    """The life of one gateway, which can be lived again after it ended.
 
-    def __init__(self, serve: Serve) -> None:
+    When it is to end, `refuse` refuses requests that wait; after `max_drain` seconds `cut` ends
+    those under way, and returns when they are over, or after a while.
+    """
+
+    def __init__(
+        self,
+        serve: Serve,
+        *,
+        refuse: Callable[[], None],
+        cut: Callable[[], Awaitable[None]],
+        max_drain: float,
+    ) -> None:
         self._serve = serve
+        self._refuse = refuse
+        self._cut = cut
+        self._max_drain = max_drain
         self._life = Life("idle")
         self._task: object = None
-        self._idle = anyio.Event()
         self.in_flight = 0
 
     @property
@@ -116,7 +131,7 @@ class Lifespan:
         """A request has ended."""
         self.in_flight -= 1
         if not self.in_flight and self._life.state == "draining":
-            self._idle.set()
+            self._life.idle.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -126,6 +141,8 @@ class Lifespan:
         gateway that a request has opened is taken over. Raises what opening raised.
         """
         while self.state == "draining":
+            if not self._life.kept:
+                self._life.closing.set()
             await self._life.ended.wait()
         alive = self.state in ("starting", "open")
         if alive and self._life.kept:
@@ -147,7 +164,7 @@ class Lifespan:
                 failure = error
             with anyio.CancelScope(shield=True):
                 try:
-                    await self._drain(life)
+                    await self._drain(life, self._max_drain)
                 finally:
                     # Asyncio's own cancellation passes the shield: then it closes at once.
                     life.closing.set()
@@ -181,14 +198,34 @@ class Lifespan:
                 if life.error is not None:
                     logger.error("The gateway could not open: %s", life.error)
 
-    async def _drain(self, life: Life) -> None:
-        if life.state != "open":
+    async def drain(self, within: float | None = None) -> None:
+        """Refuse what comes, and return when nothing is in flight any more.
+
+        What is not over `within` seconds, by default `max_drain`, is cut; also when that is asked
+        for while the draining goes on.
+        """
+        await self._drain(self._life, self._max_drain if within is None else within)
+
+    async def _drain(self, life: Life, within: float) -> None:
+        if life.state == "open":
+            life.state = "draining"
+            self._refuse()
+        if life.state != "draining":
             return
-        life.state = "draining"
-        with anyio.move_on_after(DRAIN_SECONDS):
-            while self.in_flight:
-                self._idle = anyio.Event()
-                await self._idle.wait()
+        with anyio.move_on_after(within):
+            await self._emptied(life)
+        if self.in_flight and not life.drained:
+            await self._cut()
+            with anyio.move_on_after(FAREWELL_SECONDS):
+                await self._emptied(life)
+        life.drained = True
+        life.idle.set()
+
+    async def _emptied(self, life: Life) -> None:
+        while self.in_flight and not life.drained:
+            if life.idle.is_set():
+                life.idle = anyio.Event()
+            await life.idle.wait()
 
 
 async def serve_lifespan(

@@ -6,13 +6,15 @@ In: scope and receive. Out: the path below the mount, a request id, the body's b
 
 from __future__ import annotations
 
+from collections import deque
 from random import getrandbits
 
 from .exceptions import CallerLeft, InvalidRequestError, RequestTooLargeError
-from .types import Receive, Scope
+from .types import Message, Receive, Scope
 
 _SANE = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/+=@-"
 MAX_HEADER_BYTES = 32768
+AHEAD_BYTES = 65536
 _SLASHES = (b"/", b"%2F", b"%2f")
 
 
@@ -46,6 +48,55 @@ class Head:
         coding = self._headers.get(b"content-encoding")
         if coding is not None and coding.lower() != b"identity":
             raise InvalidRequestError("Send the body without a content-encoding.")
+
+
+class Ahead:
+    """Reads a request before its turn, to see its caller leave; `receive` gives all of it again.
+
+    From `AHEAD_BYTES` of a body that goes on it reads no further, and cannot tell any more.
+    """
+
+    __slots__ = ("_error", "_messages", "_receive", "_released", "_size", "_whole")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._messages: deque[Message] = deque()
+        self._error: Exception | None = None
+        self._released = self._whole = False
+        self._size = 0
+
+    async def watch(self) -> bool:
+        """See `admission.Presence`. Cancelled only when the whole body is there, it loses none."""
+        try:
+            while self._whole or self._size < AHEAD_BYTES:
+                message = await self._receive()
+                left = message["type"] == "http.disconnect"
+                if left or not self._whole:
+                    self._messages.append(message)
+                if left:
+                    return True
+                self._size += len(message.get("body", b""))
+                self._whole = self._whole or not message.get("more_body", False)
+                if self._released and not self._whole:
+                    break
+        except Exception as error:
+            self._error = error  # Whoever reads the body is told.
+        return False
+
+    def release(self) -> bool:
+        """See `admission.Presence`. A message on its way would be lost with a cancelled `receive`,
+        where middleware passes it on in a task of its own.
+        """
+        self._released = True
+        return self._whole
+
+    async def receive(self) -> Message:
+        """The messages read so far, then those that follow."""
+        if self._messages:
+            return self._messages.popleft()
+        if self._error is not None:
+            raise self._error
+        return await self._receive()
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:

@@ -13,6 +13,7 @@ from time import monotonic
 import anyio
 
 from .exceptions import CallerLeft, GatewayError
+from .sse import encode_event
 from .types import Message, Send
 from .wire.members import encode
 
@@ -31,13 +32,17 @@ _STREAM = (
 GONE = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 """What servers raise on a closed connection (ASGI 2.4, an OSError), and Starlette's middleware."""
 
+CUT_SECONDS = 1.0
+"""How long the last event of a stream that is cut may take to be sent."""
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Reply:
     """The answer to one request, begun at `started_at` (monotonic seconds).
 
-    `started` is true once a status has been sent, `ended` once the last message is on its way.
+    `started` is true once a status has been sent, `streaming` once that of an event stream has,
+    `ended` once the last message is on its way.
     `upstream_seconds` is how long the provider took, once that is known. `route_headers` say where
     the answer comes from, and are those of the latest attempt; `headers` are for whatever answer
     follows. What sends raises `CallerLeft` where the server says so; most say nothing.
@@ -56,6 +61,7 @@ class Reply:
         "send",
         "started",
         "started_at",
+        "streaming",
         "upstream_seconds",
     )
 
@@ -65,6 +71,7 @@ class Reply:
         self.route_headers: Headers = ()
         self.headers: Headers = ()
         self.started = False
+        self.streaming = False
         self.ended = False
         self.started_at = monotonic()
         self.upstream_seconds: float | None = None
@@ -94,6 +101,7 @@ class Reply:
         await self._write(
             self._start(200, [*_STREAM, self._request_id, *self.route_headers, *self.headers])
         )
+        self.streaming = True
 
     async def write(self, data: bytes) -> None:
         """Some whole events, in one write."""
@@ -103,6 +111,14 @@ class Reply:
         """The last events and the end."""
         self.ended = True
         await self._write({"type": "http.response.body", "body": data})
+
+    async def cut(self, error: GatewayError) -> None:
+        """End a stream that goes no further with the error, within a bound; never raises for a
+        caller who is gone. Other answers are left as they are.
+        """
+        if self.streaming and not self.ended:
+            with anyio.move_on_after(CUT_SECONDS, shield=True), suppress(CallerLeft):
+                await self.end_stream(encode_event(encode_error(error)))
 
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> Message:
         self.started = True

@@ -7,6 +7,7 @@ would be right. It opens nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from math import inf
 from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
@@ -164,6 +165,13 @@ def check_bounds(overflow: Overflow, **counts: int) -> None:
             raise ConfigurationError(f"{name}: expected a whole number above zero.")
     if overflow not in get_args(Overflow):
         raise ConfigurationError(f"overflow: expected one of {', '.join(get_args(Overflow))}.")
+
+
+def check_seconds(**seconds: float) -> None:
+    """Seconds are numbers from zero on."""
+    for name, value in seconds.items():
+        if type(value) not in (int, float) or not 0 <= value < inf:
+            raise ConfigurationError(f"{name}: expected seconds, zero or more.")
 
 
 def choose_providers(providers: Iterable[Provider]) -> dict[str, Provider]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct, defstruct
 
-from .exceptions import GatewayError, UpstreamError
+from .exceptions import CallerLeft, GatewayError, InternalError, UpstreamError
 from .records import (
     BYTES_PER_TOKEN,
     Attempt,
@@ -93,6 +93,15 @@ class OpenRecord(Struct, kw_only=True, gc=False):
         self.status = error.status
         self.outcome = error.outcome
         self.error_type = error.error_type
+
+    def raised(self, error: Exception, *, begun: bool) -> None:
+        """The request ends with what was raised; an answer that has `begun` keeps its status."""
+        if isinstance(error, CallerLeft):
+            return
+        status = self.status
+        self.failed(error if isinstance(error, GatewayError) else InternalError("A bug."))
+        if begun:
+            self.status = status
 
     def succeeded(self) -> None:
         """The whole answer has been handed to the caller."""

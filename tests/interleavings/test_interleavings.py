@@ -126,16 +126,20 @@ def expected(request: Request) -> list[tuple[int, str, str | None]]:
         assert not request.caller.complete or request.caller.error["code"] == kind
         return [(status, "error", kind)]
     if not request.delivered.complete:
-        return [(200, "cancelled", None)]
+        # Or the gateway has closed, and the caller did not read that it cut the answer off.
+        return [(200, "cancelled", None), (200, "error", "overloaded")]
     last = request.caller.body.rpartition(b"data: ")[2]
     if b'"error"' in last:
         kind = json.loads(last)["error"]["code"]
+        if kind == "overloaded":
+            # Whoever cancels the request does not say why.
+            return [(200, "error", kind), *[(200, "cancelled", None)] * request.aborted]
         return [(200, "upstream_cut", kind), (200, "error", kind)]
     assert not request.setting.stream or last == b"[DONE]\n\n"
     return [(200, "ok", None)]
 
 
-CODES = {502: "upstream_error", 504: "upstream_timeout"}
+CODES = {502: "upstream_error", 503: "overloaded", 504: "upstream_timeout"}
 
 
 def used(request: Request) -> tuple[str, int]:

@@ -15,7 +15,8 @@ TIERS = {
     "front": "__init__ __main__ testing",
     "doors": "applications middleware config cli",
     "corridor": "gateway completions forwarding hedging exchanges calls settings",
-    "edges": "upstream routing requests responses relay keepalive departures lifespan allowances"
+    "edges": "upstream routing requests responses relay keepalive departures lifespan admission"
+    " allowances"
     " sinks entities limits guards",
     "rooms": "authentication identity catalog providers rules usage pricing",
     "words": "wire sse records charges tables verdicts",

@@ -19,7 +19,7 @@ from waystone_asgi import APIKey, BearerKeys, Gateway, Provider
 from .keys import IDENTIFY_KEY, KEY, MAX_BODY_BYTES, UPSTREAM_KEY
 
 
-def make(name: str, max_in_flight: int = 1000) -> Gateway:
+def make(name: str, max_in_flight: int = 1000, max_wait: float = 1.0) -> Gateway:
     at = f"{os.environ['PROVIDER_URL']}/v1"
     ledger = Path(os.environ["LEDGERS"], f"{name}.db")
     return Gateway(
@@ -42,11 +42,12 @@ def make(name: str, max_in_flight: int = 1000) -> Gateway:
         timeouts={"connect": 2.0, "first_byte": 1.0, "idle": 20.0},
         max_body_bytes=MAX_BODY_BYTES,
         max_in_flight=max_in_flight,
+        max_wait=max_wait,
     )
 
 
 gateway = make("main")
-narrow = make("narrow", max_in_flight=1)
+narrow = make("narrow", max_in_flight=1, max_wait=0.05)
 
 
 @asynccontextmanager
