@@ -227,6 +227,21 @@ async def test_many_visits_are_watched_each_for_itself() -> None:
             tasks.cancel_scope.cancel()
 
 
+async def test_a_receive_that_never_waits_holds_up_nobody() -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async with Watching() as watched:
+        door = Door()
+        broken, visit = watched.visit(receive), watched.visit(door.receive)
+        with broken, visit:
+            await until(lambda: door.waiting == 1)
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            assert not broken.gone
+            assert not visit.gone
+
+
 async def test_a_receive_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
     async def receive() -> Message:
         raise OSError("no more messages")

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from .exceptions import CallerLeft, OverloadedError
@@ -104,7 +105,8 @@ class Visit:
         receive = self._receive
         try:
             while (await receive())["type"] != "http.disconnect":
-                pass
+                # A server that never lets `receive` wait holds up nobody else.
+                await anyio.lowlevel.checkpoint()
         except Exception as error:
             # Of this request only: what watches is shared with all others.
             logger.warning("A caller cannot be watched: receive raised %r.", error)
