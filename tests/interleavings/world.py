@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple, cast
 
@@ -18,11 +17,9 @@ import anyio.abc
 import anyio.lowlevel
 
 from tests.asgi import Answer, http_scope
-from tests.limits.backends import held
+from tests.limits.watched import WatchedCounters
 from waystone_asgi import Gateway, MemorySink, Principal, Provider
-from waystone_asgi.charges import Charge, Refused, Taken
 from waystone_asgi.exceptions import UpstreamError, UpstreamTimeoutError
-from waystone_asgi.limits import MemoryCounters
 from waystone_asgi.limits.guarded import GuardedCounters
 from waystone_asgi.loops import on_asyncio
 from waystone_asgi.records import UpstreamRequest
@@ -93,43 +90,6 @@ class Gate:
         assert self._event is not None
         self._given = given
         self._event.set()
-
-
-class WatchedCounters(MemoryCounters):
-    """Counters that remember what they were asked for; `waiting` ones answer a moment later."""
-
-    def __init__(self, *, waiting: bool) -> None:
-        super().__init__()
-        self._waiting = waiting
-        self._charges: dict[str, Charge] = {}
-        self.held: set[str] = set()
-
-    async def reserve(self, charges: Sequence[Charge], **keywords: Any) -> Taken | Refused:
-        await self._pause()
-        outcome = await super().reserve(charges, **keywords)
-        assert isinstance(outcome, Taken)
-        self.held.add(outcome.id)
-        self._charges.update({charge.counter: charge for charge in charges})
-        await self._pause()
-        return outcome
-
-    async def settle(self, taken: Taken, amounts: Sequence[int]) -> None:
-        await self._pause()
-        await super().settle(taken, amounts)
-        self.held.discard(taken.id)
-        await self._pause()
-
-    async def _pause(self) -> None:
-        if self._waiting:
-            await anyio.lowlevel.checkpoint()
-
-    async def totals(self) -> dict[str, int]:
-        """What is used and reserved, by unit."""
-        now = time.time()
-        return {
-            name.split(":")[0]: await held(self, charge, now)
-            for name, charge in [*self._charges.items()]
-        }
 
 
 class Response:
