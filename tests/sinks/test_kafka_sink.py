@@ -1,11 +1,14 @@
-"""The Kafka sink, over a producer that does as the test says."""
+"""The Kafka sink, over a producer that does as the test says, and over librdkafka's own brokers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import anyio.to_thread
+import msgspec
 import pytest
 
 from waystone_asgi.records import UsageRecord
@@ -165,4 +168,67 @@ async def test_the_library_itself(make_record: MakeRecord) -> None:
         await sink.emit([make_record()])
     with pytest.raises(RecordsRefusedError):
         await sink.emit([make_record(user="a" * 2000)])
+    await sink.aclose()
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[str, Callable[[], None]]]:
+    """The brokers that librdkafka brings for tests, over sockets, and what stops them."""
+    library = pytest.importorskip("confluent_kafka")
+    owners = [
+        library.Producer(
+            {"bootstrap.servers": "none:1", "test.mock.num.brokers": 3, "log_level": 0}
+        )
+    ]
+    brokers = owners[0].list_topics(timeout=10).brokers.values()
+    yield ",".join(f"{broker.host}:{broker.port}" for broker in brokers), owners.clear
+    owners.clear()
+
+
+def kept(servers: str, topic: str, count: int) -> list[tuple[str, dict[str, Any]]]:
+    """So many messages of the topic, by key, as a consumer reads them."""
+    library = pytest.importorskip("confluent_kafka")
+    consumer = library.Consumer({"bootstrap.servers": servers, "group.id": "g", "log_level": 0})
+    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    begin = library.OFFSET_BEGINNING
+    consumer.assign([library.TopicPartition(topic, number, begin) for number in partitions])
+    found: list[tuple[str, dict[str, Any]]] = []
+    deadline = time.monotonic() + 20
+    while len(found) < count and time.monotonic() < deadline:
+        found += [
+            (message.key().decode(), json.loads(message.value()))
+            for message in consumer.consume(count, timeout=0.1)
+            if message.error() is None
+        ]
+    consumer.close()
+    return found
+
+
+async def test_brokers_keep_each_record_once(
+    cluster: tuple[str, Callable[[], None]], make_record: MakeRecord
+) -> None:
+    servers, stop = cluster
+    sink = KafkaSink(servers, "usage", settings={"log_level": 0})
+    batches = [[make_record(10 * batch + n) for n in range(10)] for batch in range(5)]
+    for batch in batches:
+        await sink.emit(batch)
+    records = [record for batch in batches for record in batch]
+    found = await anyio.to_thread.run_sync(kept, servers, "usage", len(records))
+    assert sorted(key for key, _ in found) == [record.id for record in records]
+    values = dict(found)
+    for record in records:
+        assert msgspec.convert(values[record.id], UsageRecord, strict=False) == record
+    stop()
+    await sink.aclose()
+
+
+async def test_brokers_that_are_gone_raise(
+    cluster: tuple[str, Callable[[], None]], make_record: MakeRecord
+) -> None:
+    servers, stop = cluster
+    sink = KafkaSink(servers, "usage", settings={"log_level": 0}, timeout=1.0)
+    await sink.emit([make_record(1)])
+    stop()
+    with pytest.raises(KafkaError, match="2 messages"):
+        await sink.emit([make_record(2), make_record(3)])
     await sink.aclose()
