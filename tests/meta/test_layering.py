@@ -43,6 +43,7 @@ ALLOWED = {
     ("relay", "keepalive"): "has the reply kept alive while it moves a stream into it",
     ("relay", "responses"): "moves a stream into the reply",
     ("sinks.spool", "limits.background"): "a task beside the requests, as counters have one",
+    ("sinks.webhook", "routing.backoff"): "receivers say when to come back as providers do",
     ("sinks.webhook", "upstream.httpx"): "requests on every event loop, with all their timers",
     ("wire.models", "records"): "one word of the package spelled in another's letters",
 }

@@ -27,6 +27,7 @@ from waystone_asgi.sinks import MemorySink, RecordsRefusedError, Spool, open_sin
 from waystone_asgi.sinks import spool as spools
 from waystone_asgi.sinks.outbox import Outbox
 from waystone_asgi.sinks.spool import SpoolFullError
+from waystone_asgi.sinks.webhook import WebhookError
 
 MakeRecord = Callable[..., UsageRecord]
 
@@ -288,11 +289,14 @@ async def test_what_is_refused_for_good_is_moved_aside(
 
 
 async def test_the_reason_of_a_refusal_is_kept(
-    path: Path, receiver: Receiver, make_record: MakeRecord
+    path: Path, receiver: Receiver, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.refuses = {"req-1"}
     async with opened(Spool(receiver, path)) as spool:
         await spool.emit([make_record(1)])
+    caplog.clear()
+    async with opened(Spool(receiver, path)):
+        assert f"1 records lie refused in the spool {path}" in caplog.text
     ((reason, record),) = rows(path, "SELECT reason, record FROM refused")
     assert reason == "RecordsRefusedError: never"
     assert json.loads(str(record, "utf-8"))["request_id"] == "req-1"  # type: ignore[call-overload]
@@ -327,6 +331,48 @@ async def test_a_lonely_failure_waits(
         sleeper.wake()
         await settled(spool, receiver, 2)
         assert await spool.dead_letters() == 1
+
+
+class Busy(Receiver):
+    """Says so, and when to come back."""
+
+    def __init__(self, *said: float | None) -> None:
+        super().__init__()
+        self.said = [*said]
+
+    async def emit(self, records: Sequence[UsageRecord]) -> None:
+        if self.said:
+            self.calls += 1
+            raise WebhookError("busy", self.said.pop(0))
+        await super().emit(records)
+
+
+async def test_a_sink_that_says_when_it_is_back_is_waited_for(
+    path: Path, make_record: MakeRecord
+) -> None:
+    receiver = Busy(90.0, 0.0, None, 1e6)
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        await anyio.lowlevel.checkpoint()
+
+    async with opened(Spool(receiver, path, sleep=pause)) as spool:
+        await spool.emit([make_record(1)])
+        await settled(spool, receiver, 1)
+    assert (pauses[0], pauses[3]) == (90.0, 600.0)
+    assert 0.5 <= pauses[1] <= 1.0 <= pauses[2] <= 2.0
+
+
+async def test_a_sink_that_says_when_it_is_back_is_not_asked_meanwhile(
+    path: Path, make_record: MakeRecord
+) -> None:
+    receiver = Busy(*[1.0] * 8)
+    async with opened(Spool(receiver, path, attempts=1, sleep=no_pause)) as spool:
+        await spool.emit([make_record(n) for n in range(6)])
+        await settled(spool, receiver, *range(6))
+        assert spool.failures == 8
+    assert receiver.batches == [names(*range(6))]
 
 
 @pytest.mark.parametrize("calls", range(3, 16))
@@ -578,6 +624,10 @@ async def test_killed_at_random(path: Path, tmp_path: Path) -> None:
     await emptied(spool)
     await spool.aclose()
     arrived = [id for (id,) in rows(ledger, "SELECT id FROM usage_records")]
+    print(  # noqa: T201
+        f"{KILLS} kills: {len(acknowledged)} records acknowledged, {len(arrived)} arrived, "
+        f"{len({*acknowledged} - {*arrived})} missing, {len(arrived) - len({*arrived})} twice"
+    )
     assert len(acknowledged) >= KILLS * 10
     assert set(acknowledged) <= set(arrived)
     assert len(arrived) == len(set(arrived))

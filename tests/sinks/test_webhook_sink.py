@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -41,6 +44,7 @@ class Server(ThreadingHTTPServer):
         self.posts: list[tuple[str, dict[str, str], bytes]] = []
         self.statuses: list[int] = []
         self.body = b"ok"
+        self.headers: dict[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -56,6 +60,8 @@ class Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.posts.append((self.path, headers, body))
         self.send_response(self.server.statuses.pop(0) if self.server.statuses else 204)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.send_header("location", self.server.url)
         self.send_header("content-length", str(len(self.server.body)))
         self.end_headers()
@@ -131,7 +137,7 @@ async def test_the_signature_is_that_of_the_specification() -> None:
 async def test_a_batch_that_is_sent_again_has_the_same_id(
     server: Server, make_record: MakeRecord
 ) -> None:
-    times = iter([1.0, 2.0, 3.0])
+    times = itertools.count(1.0)
     server.statuses = [500]
     sink = WebhookSink(server.url, SECRET, clock=lambda: next(times))
     with pytest.raises(WebhookError):
@@ -173,6 +179,28 @@ async def test_statuses(
         assert "hooks" not in str(caught.value)
     await sink.aclose()
     assert len(server.posts) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        ("soon", None),
+        (format_datetime(datetime.fromtimestamp(NOW + 90, UTC), usegmt=True), 89.5),
+    ],
+)
+async def test_when_to_come_back(
+    server: Server, make_record: MakeRecord, status: int, said: str | None, seconds: float | None
+) -> None:
+    server.statuses = [status]
+    server.headers = {} if said is None else {"Retry-After": said}
+    sink = WebhookSink(server.url, SECRET, clock=lambda: NOW)
+    with pytest.raises(WebhookError) as caught:
+        await sink.emit([make_record()])
+    await sink.aclose()
+    assert caught.value.retry_after == seconds
 
 
 @pytest.mark.filterwarnings("ignore:Async generator 'http:ResourceWarning")

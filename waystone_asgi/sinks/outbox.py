@@ -52,7 +52,7 @@ class Outbox:
         emit_seconds: float = EMIT_SECONDS,
         close_seconds: float = CLOSE_SECONDS,
     ) -> None:
-        self._sinks = tuple(sinks)
+        self.sinks = tuple(sinks)
         self._limit = limit
         self._overflow = overflow
         self._wait_seconds = wait_seconds
@@ -138,7 +138,7 @@ class Outbox:
                     left -= count
                     batch = [self._queue.popleft() for _ in range(count)]
                     self._unsettled = count
-                    self._owed.extend((sink, batch) for sink in self._sinks)
+                    self._owed.extend((sink, batch) for sink in self.sinks)
                     self._emptied.set()
                 while self._owed:
                     # Asyncio's own cancellation passes a shield: what it cuts short is still owed.
@@ -156,7 +156,7 @@ class Outbox:
         self._emptied = anyio.Event()
         self._emitting = anyio.Lock()
         self._delivered = anyio.Event()
-        for sink in self._sinks:
+        for sink in self.sinks:
             if (open_sink := getattr(sink, "open", None)) is not None:
                 await open_sink()
 
@@ -168,7 +168,7 @@ class Outbox:
         if left := len(self._queue) + sum(len(batch) for _, batch in self._owed):
             self.failed += left
             logger.error("%d usage records were not handed over in time.", left)
-        for sink in self._sinks:
+        for sink in self.sinks:
             if (close_sink := getattr(sink, "aclose", None)) is not None:
                 await self._close(sink, close_sink)
 

@@ -39,6 +39,7 @@ CLOSE_SECONDS = 5.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _LOOK_SECONDS = 1.0
+_LONGEST_WAIT = 600.0
 
 logger = logging.getLogger("waystone_asgi")
 
@@ -50,6 +51,7 @@ class Spool:
 
     `sink` gets `batch` records at a time and has `emit_seconds` for them. After `attempts` failures
     in a row the records are offered one by one: those that fail while others pass are moved aside.
+    A failure with a number of seconds as its `retry_after` has it wait for so long, within a bound.
     Several processes may share a file, of which one delivers. With `sync` no loss of power loses
     what `emit` has returned for. `delivered`, `refused` and `failures` count since the opening.
     """
@@ -92,9 +94,11 @@ class Spool:
         # Events and limiters belong to one event loop, and a gateway may outlive it.
         self._limiter = anyio.CapacityLimiter(1)
         try:
-            await self._do(self._file.open)
+            _, refused = await self._do(self._file.counts)
         except sqlite3.Error as error:
             raise ConfigurationError(f"The spool {self.path} cannot be opened: {error}.") from error
+        if refused:
+            logger.warning("%d records lie refused in the spool %s.", refused, self.path)
         try:
             if (open_sink := getattr(self.sink, "open", None)) is not None:
                 await open_sink()
@@ -155,7 +159,7 @@ class Spool:
                     if self._closing:
                         return
                     with anyio.CancelScope() as self._pause:
-                        await self._sleep(self._seconds())
+                        await self._sleep(self._seconds(error))
                     continue
                 self._succeeded()
                 if not busy and self._closing:
@@ -176,9 +180,11 @@ class Spool:
             return False
         outcome = await deliver(self._emit, letters)
         refused = outcome.refused
-        if outcome.error is not None and self._in_a_row + 1 >= self._attempts:
+        error = outcome.error
+        # A sink that says when it is back is not asked about each record.
+        if error and _said(error) is None and self._in_a_row + 1 >= self._attempts:
             first = (self._in_a_row + 1 - self._attempts) * PROBES % len(outcome.left)
-            outcome = await sift(self._emit, outcome.left, first, outcome.error)
+            outcome = await sift(self._emit, outcome.left, first, error)
             refused += outcome.refused
         if outcome.error is None or len(outcome.left) < len(letters):
             await self._do(lambda: self._file.settle(letters, outcome.left, refused))
@@ -206,9 +212,10 @@ class Spool:
             logger.warning("%s takes records again.", self._name)
         self._in_a_row = 0
 
-    def _seconds(self) -> float:
+    def _seconds(self, error: Exception) -> float:
         most = min(_FIRST_PAUSE * 2 ** min(self._in_a_row - 1, 20), _LONGEST_PAUSE)
-        return random.uniform(most / 2, most)
+        pause = random.uniform(most / 2, most)
+        return max(pause, min(_said(error) or 0.0, _LONGEST_WAIT))
 
     @property
     def _name(self) -> str:
@@ -216,3 +223,9 @@ class Spool:
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+
+
+def _said(error: Exception) -> float | None:
+    """After how many seconds the sink wants to be tried again, if it says so."""
+    said: float | None = getattr(error, "retry_after", None)
+    return said

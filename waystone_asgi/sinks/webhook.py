@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 import anyio.to_thread
 import msgspec
 
-from ..exceptions import ConfigurationError, UpstreamError
+from ..exceptions import ConfigurationError, Headers, UpstreamError
 from ..records import Endpoint, Secret, Timeouts, UpstreamRequest, UsageRecord
+from ..routing.backoff import retry_after
 from ..types import Upstream
 from ..upstream.httpx import HTTPXUpstream
 from .refusals import RecordsRefusedError
@@ -36,7 +37,13 @@ _encoder = msgspec.json.Encoder(decimal_format="string")
 
 
 class WebhookError(OSError):
-    """The receiver did not take a batch, but may take it later."""
+    """The receiver did not take a batch, but may take it later: after `retry_after` seconds, where
+    it said so.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class _Event(msgspec.Struct):
@@ -85,13 +92,13 @@ class WebhookSink:
             raise RecordsRefusedError("The record is no JSON.") from None
         if self._upstream is None:
             self._upstream = HTTPXUpstream(max_connections=1)
-        status = await _post(self._upstream, request)
+        status, headers = await _post(self._upstream, request)
         if 200 <= status < 300:
             return
         message = f"The webhook's receiver answered with status {status}."
         if 400 <= status < 500 and status not in (408, 429):
             raise RecordsRefusedError(message)
-        raise WebhookError(message)
+        raise WebhookError(message, retry_after(headers, self._clock()))
 
     async def aclose(self) -> None:
         """Close the connections, but for those of a transport that was given."""
@@ -124,7 +131,7 @@ class WebhookSink:
         )
 
 
-async def _post(upstream: Upstream, request: UpstreamRequest) -> int:
+async def _post(upstream: Upstream, request: UpstreamRequest) -> tuple[int, Headers]:
     response = await upstream.send(request)
     try:
         # Read to its end the connection can be used again, unless that would take too long.
@@ -134,7 +141,7 @@ async def _post(upstream: Upstream, request: UpstreamRequest) -> int:
                 left -= len(data)
     finally:
         await response.aclose()
-    return response.status
+    return response.status, tuple(response.headers)
 
 
 def _body(records: Sequence[UsageRecord]) -> bytes:
