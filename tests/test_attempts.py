@@ -168,6 +168,41 @@ DATE = format_datetime(datetime.fromtimestamp(NOW + 5, UTC), usegmt=True).encode
         ([(b"retry-after", b"Tue, 01 Jan 1980 00:00:00 GMT")], 0.0),
         ([(b"retry-after-ms", b"250")], 0.25),
         ([(b"retry-after-ms", b"x")], None),
+        # Where one is of no use, the other one counts; of several the longest.
+        ([(b"retry-after-ms", b"x"), (b"retry-after", b"7")], 7.0),
+        ([(b"retry-after", b"soon"), (b"retry-after", b"7")], 7.0),
+        ([(b"retry-after", b"7"), (b"retry-after", b"3")], 7.0),
+        ([(b"retry-after", b"7"), (b"retry-after", b"x")], 7.0),
+        ([(b"retry-after-ms", b"50"), (b"retry-after-ms", b"2500"), (b"retry-after", b"9")], 2.5),
+        ([(b"retry-after", b"3, 7")], None),
+        # Numbers that are none of seconds.
+        ([(b"retry-after-ms", b"-5")], None),
+        ([(b"retry-after-ms", b"-inf")], None),
+        ([(b"retry-after-ms", b"nan")], None),
+        ([(b"retry-after-ms", b"inf")], None),
+        ([(b"retry-after-ms", b"")], None),
+        ([(b"retry-after", b"-0")], None),
+        ([(b"retry-after", b"inf")], None),
+        ([(b"retry-after", b"1_0")], None),
+        ([(b"retry-after", b"0x10")], None),
+        ([(b"retry-after", b"9" * 5000)], None),
+        ([(b"retry-after", "٣".encode())], None),
+        ([(b"retry-after", b" 7 ")], 7.0),
+        ([(b"retry-after", b"31536000")], 31536000.0),
+        ([(b"retry-after", b"99999999")], None),
+        # Dates: those of RFC 9110, and what is as good as one.
+        ([(b"retry-after", b"Tue, 14 Nov 2023 22:13:30 GMT")], 10.0),
+        ([(b"retry-after", b"Tuesday, 14-Nov-23 22:13:30 GMT")], 10.0),
+        ([(b"retry-after", b"Tue Nov 14 22:13:30 2023")], 10.0),
+        ([(b"retry-after", b"Tue, 14 Nov 2023 22:13:30 -0000")], 10.0),
+        ([(b"retry-after", b"Tue, 14 Nov 2023 23:13:30 +0100")], 10.0),
+        ([(b"retry-after", b"Tue, 14 Nov 2023 22:13:30")], 10.0),
+        ([(b"retry-after", b"Tue, 99 Nov 2023 22:13:30 GMT")], None),
+        ([(b"retry-after", b"Tue, 14 Nov 9999 22:13:30 GMT")], None),
+        ([(b"retry-after", b"Mon, 01 Jan 0001 00:00:00 +2359")], 0.0),
+        ([(b"retry-after", b"Tue, 14 Nov 2023 22:13:30 +999999999999")], None),
+        ([(b"retry-after", b"\xff\xfe, \x00")], None),
+        ([(b"retry-after", b"," * 10_000)], None),
     ],
 )
 def test_retry_after(headers: Sequence[tuple[bytes, bytes]], seconds: float | None) -> None:
@@ -231,6 +266,84 @@ def test_a_refusal_of_the_request_says_nothing_of_the_target() -> None:
     for _ in range(20):
         fail(shared.attempts(to(ONE)), refused(400), 400)
     assert not shared.health.rests(ONE)
+
+
+def test_many_failures_at_once_are_one_rest() -> None:
+    clock = Clock()
+    health = Health(now=clock)
+    for _ in range(100):
+        health.failed(ONE)
+    clock.now += 6
+    assert not health.rests(ONE)
+    # The one that tries it fails, and so do those that were under way when the rest began.
+    health.begin(ONE)
+    for _ in range(100):
+        health.failed(ONE)
+    clock.now += 9
+    assert health.rests(ONE)
+    clock.now += 2
+    assert not health.rests(ONE)
+
+
+def test_the_rest_is_no_longer_than_five_minutes() -> None:
+    clock = Clock()
+    health = Health(now=clock)
+    for _ in range(5):
+        health.failed(ONE, 1e6)
+    clock.now += 301
+    for _ in range(40):
+        assert not health.rests(ONE)
+        health.begin(ONE)
+        health.failed(ONE)
+        assert health.rests(ONE)
+        clock.now += 301
+
+
+def test_a_clock_that_stands_still_or_goes_back_keeps_a_rest() -> None:
+    clock = Clock()
+    health = Health(now=clock)
+    for _ in range(5):
+        health.failed(ONE)
+    clock.now -= 500
+    assert health.rests(ONE)
+    clock.now += 506
+    assert not health.rests(ONE)
+
+
+def test_one_that_tries_and_is_never_heard_of_is_followed_by_another() -> None:
+    clock = Clock()
+    health = Health(now=clock)
+    for _ in range(5):
+        health.failed(ONE)
+    clock.now += 6
+    health.begin(ONE)
+    clock.now += 59
+    assert health.rests(ONE)
+    clock.now += 2
+    assert not health.rests(ONE)
+
+
+def test_names_without_number_do_not_end_a_rest() -> None:
+    health = Health(failures=1, limit=10, now=Clock())
+    health.failed(ONE)
+    for number in range(100):
+        health.succeeded(Target(provider="two", model=str(number)), 0.1)
+    assert health.rests(ONE)
+
+
+def test_a_wait_that_is_over_is_a_pause_all_the_same() -> None:
+    """A provider whose clock is behind says dates that have passed."""
+    for value in (b"0", b"Tue, 01 Jan 1980 00:00:00 GMT"):
+        attempts = routing().attempts(to(ONE, TWO))
+        assert fail(attempts, refused(429, [(b"retry-after", value)]), 429) == 0.25
+
+
+def test_an_attempt_that_is_not_made_costs_nothing() -> None:
+    shared = routing()
+    shared.budget = Budget(ratio=0.0, least=1.0)
+    patience = [(b"retry-after", b"60")]
+    assert fail(shared.attempts(to(ONE, TWO)), refused(429, patience), 429) == 0.0
+    assert shared.budget.spend()
 
 
 def test_health_is_bounded() -> None:

@@ -186,10 +186,10 @@ class Attempts:
         wait = self._learn(self._latest, error)
         if not self.mends(error):
             return None
-        if not isinstance(error, UpstreamCredentialError) and self._may_ask_again():
-            if wait is None:
-                wait = backoff(self._asked, self._routing.random)
-            if wait <= PATIENCE_SECONDS and self.elapsed + wait < self._routing.timeouts.total:
+        if not isinstance(error, UpstreamCredentialError) and self._asked < self._retry.attempts:
+            # A time that has passed already may be that of another clock.
+            wait = wait or backoff(self._asked, self._routing.random)
+            if self._has_time_for(wait) and self._routing.budget.spend():
                 return wait
         return self._turn()
 
@@ -214,8 +214,8 @@ class Attempts:
             self._routing.health.given_up(tried.target)
         return wait
 
-    def _may_ask_again(self) -> bool:
-        return self._asked < self._retry.attempts and self._routing.budget.spend()
+    def _has_time_for(self, wait: float) -> bool:
+        return wait <= PATIENCE_SECONDS and self.elapsed + wait < self._routing.timeouts.total
 
     def _turn(self) -> float | None:
         """Turn to the next target, at once, if there is time and there is one."""

@@ -5,13 +5,19 @@ In: a refusal's headers, how many attempts were made. Out: seconds. It waits for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from ..exceptions import Headers
 
 BASE_SECONDS = 0.5
 LONGEST_SECONDS = 8.0
+LONGEST_WAIT = 86_400.0 * 366
+
+_NUMBER = re.compile(rb"[0-9]{1,12}(\.[0-9]{0,9})?")
+_LONGEST_DATE = 64
 
 
 def backoff(asked: int, random: Callable[[], float]) -> float:
@@ -25,23 +31,35 @@ def retry_after(headers: Headers, now: float) -> float | None:
     """Seconds until the provider wants to be asked again, or None if it does not say.
 
     Reads `retry-after-ms`, and `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3);
-    `now` is a Unix time.
+    `now` is a Unix time. What makes no sense, or is further away than a year, is as good as not
+    said; of several the longest counts.
     """
-    said = dict(headers)
+    for name, read in _READERS:
+        waits = [read(value.strip(), now) for header, value in headers if header == name]
+        if sane := [wait for wait in waits if wait is not None and wait <= LONGEST_WAIT]:
+            return max(sane)
+    return None
+
+
+def _milliseconds(value: bytes, now: float) -> float | None:
+    return float(value) / 1000 if _NUMBER.fullmatch(value) else None
+
+
+def _seconds_or_date(value: bytes, now: float) -> float | None:
+    if _NUMBER.fullmatch(value):
+        return float(value)
+    if len(value) > _LONGEST_DATE:
+        return None
     try:
-        if (milliseconds := said.get(b"retry-after-ms")) is not None:
-            return _sane(float(milliseconds) / 1000)
-        if (value := said.get(b"retry-after")) is None:
-            return None
-        if value[:1].isdigit():
-            return _sane(float(value))
-        return _sane(parsedate_to_datetime(value.decode("latin-1")).timestamp() - now)
+        date = parsedate_to_datetime(value.decode("ascii"))
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)  # HTTP knows no other.
+        return max(0.0, date.timestamp() - now)
     except (ValueError, OverflowError):
         return None
 
 
-def _sane(seconds: float) -> float | None:
-    return max(0.0, seconds) if seconds < 86400 * 366 else None
+_READERS = ((b"retry-after-ms", _milliseconds), (b"retry-after", _seconds_or_date))
 
 
 class Budget:

@@ -6,7 +6,6 @@ holds no more than `limit` targets, knows no request, and waits for nothing.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
 from time import monotonic
@@ -49,8 +48,8 @@ class Health:
     """What is known of each target.
 
     After `failures` in a row a target rests for `cooldown` seconds, then one request at a time
-    tries it: a success brings it back, a failure lets it rest for twice as long. `now` gives
-    monotonic seconds.
+    tries it: a success brings it back, a failure lets it rest for twice as long. Of more than
+    `limit` targets the oldest is forgotten, one that rests last. `now` gives monotonic seconds.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Health:
         self._longest = longest
         self._limit = limit
         self._now = now
-        self._conditions: OrderedDict[Target, _Condition] = OrderedDict()
+        self._conditions: dict[Target, _Condition] = {}
 
     def rests(self, target: Target) -> bool:
         """Whether the target is to be left alone now."""
@@ -100,7 +99,8 @@ class Health:
         condition.failures += 1
         condition.probed = float("-inf")
         now = self._now()
-        if condition.until or condition.failures >= self._failures:
+        # Of those who fail while it rests already nothing new is learnt.
+        if now >= condition.until and (condition.until or condition.failures >= self._failures):
             rest = min(self._longest, self._cooldown * 2**condition.rounds)
             condition.rounds = min(condition.rounds + 1, 16)
             condition.until = max(condition.until, now + rest)
@@ -152,6 +152,7 @@ class Health:
 
     def _add(self, target: Target) -> _Condition:
         if len(self._conditions) >= self._limit:
-            self._conditions.popitem(last=False)
+            awake = (known for known, condition in self._conditions.items() if not condition.until)
+            del self._conditions[next(awake, next(iter(self._conditions)))]
         condition = self._conditions[target] = _Condition()
         return condition
