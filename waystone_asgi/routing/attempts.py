@@ -24,6 +24,9 @@ from .health import Health
 PATIENCE_SECONDS = 10.0
 """The longest that a request waits for a target which says when it may be asked again."""
 
+LEAST_SECONDS = 0.01
+"""What must be left for another attempt: timers may ring a little early."""
+
 MOST_HEDGES = 10.0
 """How many requests may be sent twice at once, after many that were not."""
 
@@ -220,7 +223,7 @@ class Attempts:
     def _turn(self) -> float | None:
         """Turn to the next target, at once, if there is time and there is one."""
         following = self._place + 1
-        if following >= len(self._targets) or self.elapsed >= self._routing.timeouts.total:
+        if following >= len(self._targets) or not self._has_time_for(LEAST_SECONDS):
             return None
         awake = self._awake(following)
         self._place = following if awake is None else awake
