@@ -20,7 +20,7 @@ from .serve import SERVERS
 
 class Start(Protocol):
     def __call__(
-        self, server: str, directory: Path, *, lifespan: bool = True
+        self, server: str, directory: Path, *, lifespan: bool = True, **environment: str
     ) -> AbstractContextManager[Served]: ...
 
 
@@ -36,9 +36,10 @@ def start(provider: ScriptedProvider) -> Start:
     """Starts the host with a server; its ledgers and its log are in the directory."""
 
     def start(
-        server: str, directory: Path, *, lifespan: bool = True
+        server: str, directory: Path, *, lifespan: bool = True, **more: str
     ) -> AbstractContextManager[Served]:
         environment = {
+            **more,
             "PROVIDER_URL": provider.url,
             "LEDGERS": str(directory),
             "LIFESPAN": "yes" if lifespan else "",

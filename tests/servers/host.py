@@ -1,7 +1,7 @@
 """The application that the servers under test serve: a host with two gateways.
 
-The environment says where the provider is, where the ledgers are, and whether the host has a
-lifespan (`LIFESPAN`) or the gateway must open at its first request.
+The environment says where the provider is, where the ledgers are, what the host is (`HOST`), and
+whether it has a lifespan (`LIFESPAN`) or the gateway must open at its first request.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from waystone_asgi import APIKey, BearerKeys, Gateway, Provider
+from waystone_asgi import APIKey, BearerKeys, Gateway, GatewayMiddleware, Provider
+from waystone_asgi.types import ASGIApp
 
 from .keys import IDENTIFY_KEY, KEY, MAX_BODY_BYTES, UPSTREAM_KEY
 
@@ -56,7 +57,26 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
 
 
-app = Starlette(
-    routes=[Mount("/api/gateway", gateway), Mount("/narrow", narrow)],
-    lifespan=lifespan if os.environ.get("LIFESPAN") else None,
-)
+def starlette() -> ASGIApp:
+    return Starlette(
+        routes=[Mount("/api/gateway", gateway), Mount("/narrow", narrow)],
+        lifespan=lifespan if os.environ.get("LIFESPAN") else None,
+    )
+
+
+def fastapi() -> ASGIApp:
+    from fastapi import FastAPI
+
+    host = FastAPI(lifespan=gateway.lifespan)
+    host.mount("/api/gateway", gateway)
+    return host
+
+
+def middleware() -> ASGIApp:
+    """Around an application that has a lifespan of its own."""
+    return GatewayMiddleware(Starlette(), gateway)
+
+
+HOSTS = {"starlette": starlette, "fastapi": fastapi, "middleware": middleware}
+
+app = HOSTS[os.environ.get("HOST", "starlette")]()

@@ -1,8 +1,8 @@
 """Serves a gateway by itself, with uvicorn, until a signal ends it.
 
 A configuration comes in; where it listens goes to standard output, and the answers to the callers.
-SIGTERM and SIGINT stop new connections, wait for the requests under way, at most `GRACE_SECONDS`,
-and then for the ledger.
+At SIGTERM or SIGINT the gateway drains, while the server still listens to say so; then the server
+ends, and the ledger is completed. A second signal cuts what is under way.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import anyio
@@ -22,6 +23,7 @@ from ..applications import create_app
 from ..config import Config, settings_of
 from ..exceptions import ConfigurationError
 from ..gateway import Gateway
+from ..loops import spawn, waker
 from .console import say, say_table
 from .setup import configuration, ledger_name
 
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
 
 HELP = "serve the gateway"
 
-GRACE_SECONDS = 30
+FLUSH_SECONDS = 5
+"""How long the server waits for what its sockets still hold of answers."""
+
+Handler = Callable[[int, "FrameType | None"], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,31 +109,55 @@ def run_server(
             log_level="warning",
             server_header=False,
             root_path=root_path,
-            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_graceful_shutdown=FLUSH_SECONDS,
         )
     )
 
     async def serve() -> None:
+        ending = _Ending(gateway, server)
+        server.handle_exit = ending.signalled  # type: ignore[method-assign, assignment]
         # The gateway is opened here and not by uvicorn, so that what is wrong can be raised.
-        async with gateway.running():
-            with _signals_to(server):
+        with _signals_to(ending.signalled):
+            async with gateway.running():
                 opened(server)
                 await server.serve(sockets=[listener])
 
     anyio.run(serve, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
+class _Ending:
+    """What signals do; made on the event loop."""
+
+    def __init__(self, gateway: Gateway, server: Server) -> None:
+        self._gateway = gateway
+        self._server = server
+        self._wake = waker()
+        self._tasks: list[object] = []
+
+    def signalled(self, number: int, frame: FrameType | None) -> None:
+        """A signal has come, amid whatever runs."""
+        self._wake(self._end)
+
+    def _end(self) -> None:
+        self._server.force_exit = bool(self._tasks)
+        self._tasks.append(spawn(self._drain, 0.0 if self._tasks else None))
+
+    async def _drain(self, within: float | None) -> None:
+        await self._gateway.drain(within)
+        self._server.should_exit = True
+
+
 @contextmanager
-def _signals_to(server: Server) -> Iterator[None]:
-    # uvicorn raises the signals that it caught once more when it has stopped. That would end the
-    # process before the ledger is complete, were they not its own again.
+def _signals_to(handler: Handler) -> Iterator[None]:
+    # uvicorn takes and gives back the signals while it serves. They must not end the process before
+    # or after that, when the ledger is not complete.
     numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.signal(number, server.handle_exit) for number in numbers]
+    before = [signal.signal(number, handler) for number in numbers]
     try:
         yield
     finally:
-        for number, handler in zip(numbers, handlers, strict=True):
-            signal.signal(number, handler)
+        for number, old in zip(numbers, before, strict=True):
+            signal.signal(number, old)
 
 
 def _announce(config: Config, url: str, made_key: str | None, server: Server) -> None:
