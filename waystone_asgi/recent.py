@@ -9,6 +9,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+MODELS = 16_384
+"""Of how many models is remembered what was worked out for each: more than a large catalog has."""
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 

@@ -13,6 +13,7 @@ from zlib import crc32
 from msgspec import Struct
 
 from ..exceptions import ConfigurationError
+from ..recent import MODELS
 from ..records import Usage
 from ..tables import join
 from .overrides import read_settings
@@ -22,8 +23,6 @@ from .table import Table, read_table
 from .terms import Period, Variant
 
 __all__ = ("PRICED_AS", "Found", "Prices", "Table", "read_table")
-
-_MOST_KNOWN = 4096
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -124,7 +123,7 @@ class Prices:
 
     def _learn(self, key: tuple[str, str, str | None]) -> Cost | None:
         found = self.find(*key)
-        if len(self._known) >= _MOST_KNOWN:
+        if len(self._known) >= MODELS:
             self._known.clear()
         cost = self._known[key] = None if found is None else Cost(found.periods, found.variants)
         return cost

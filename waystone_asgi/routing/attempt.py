@@ -15,12 +15,13 @@ from ..exceptions import GatewayError, Headers, UpstreamError
 from ..pieces import Body
 from ..providers.openai import parse_error
 from ..providers.provider import Provider
+from ..recent import MODELS
 from ..records import Attempt, Target, Timeouts, UpstreamRequest
 from ..types import Upstream, UpstreamResponse
 from ..wire.members import encode
 
 _PASSED_ON = (b"x-ratelimit-", b"retry-after")
-_MAX_REMEMBERED = 1024
+_MAX_NAMES = 1024
 _MAX_MESSAGE = 2000
 _MAX_ERROR_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -148,7 +149,7 @@ class _Passing(dict[bytes, bool]):
 
     def __missing__(self, name: bytes) -> bool:
         passes = name.startswith(_PASSED_ON)
-        if len(self) < _MAX_REMEMBERED:
+        if len(self) < _MAX_NAMES:
             self[name] = passes
         return passes
 
@@ -168,7 +169,7 @@ def passed_on(response: UpstreamResponse, ours: Headers = ()) -> Headers:
     return tuple([header for header in passed if header[0] not in names])
 
 
-@lru_cache(maxsize=_MAX_REMEMBERED)
+@lru_cache(maxsize=MODELS)
 def _named(target: Target, number: int) -> Headers:
     return (
         (b"x-waystone-provider", _header(target.provider)),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from math import inf
 from time import monotonic
 
+from ..recent import MODELS
 from ..records import Target
 
 FAILURES = 5
@@ -58,7 +59,7 @@ class Health:
         failures: int = FAILURES,
         cooldown: float = COOLDOWN,
         longest: float = LONGEST_COOLDOWN,
-        limit: int = 1024,
+        limit: int = MODELS,
         now: Callable[[], float] = monotonic,
     ) -> None:
         self._failures = failures

@@ -11,6 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from ..pieces import Body, Pieces
+from ..recent import MODELS
 from .chat import MESSAGES, METADATA
 from .members import encode
 from .plain import LONG, PlainRequest
@@ -78,7 +79,7 @@ def _patch(
     return document[:-1] + added if document.endswith(b"}") else None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=MODELS)
 def _renaming(model: str, name: str, compact: bool) -> tuple[bytes, bytes]:
     key = b'"model":' if compact else b'"model": '
     return key + encode(model), key + encode(name)
