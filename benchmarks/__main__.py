@@ -19,6 +19,7 @@ COMMANDS = {
     "scale": ["scale"],
     "startup": ["startup"],
     "rules": ["rules"],
+    "spool": ["spool"],
     "profile": ["profile"],
     "profile-stream": ["profile", "--stream"],
     "soak": ["soak"],
