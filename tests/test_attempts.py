@@ -226,6 +226,15 @@ def test_a_target_that_keeps_failing_rests() -> None:
     assert shared.attempts(to(ONE, TWO)).begin().target == ONE
 
 
+def test_a_target_whose_answers_break_off_rests() -> None:
+    shared = routing(attempts=1)
+    for _ in range(5):
+        attempts = shared.attempts(to(ONE))
+        attempts.begin().status = 200
+        attempts.cut(GONE)
+    assert shared.health.rests(ONE)
+
+
 def test_a_probe_that_fails_lets_it_rest_for_longer() -> None:
     clock = Clock()
     shared = routing(clock, attempts=1)

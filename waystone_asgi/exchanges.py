@@ -6,6 +6,7 @@ the first event. It replies to nobody and writes no record.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from .exceptions import GatewayError
@@ -14,6 +15,8 @@ from .relay import first_events
 from .routing import Try, passed_on
 from .types import Upstream, UpstreamResponse
 from .wire.requests import ChatRequest
+
+logger = logging.getLogger("waystone_asgi")
 
 
 class Exchange:
@@ -49,6 +52,13 @@ class Exchange:
         return response
 
     async def aclose(self) -> None:
-        """Close what there is. Never raises."""
+        """Close what there is, and tell of what was skipped. Never raises."""
+        if self.decoder is not None and self.decoder.malformed:
+            logger.warning(
+                "Malformed events of %s/%s that were skipped: %d.",
+                self.attempt.target.provider,
+                self.attempt.target.model,
+                self.decoder.malformed,
+            )
         if self.response is not None:
             await self.response.aclose()

@@ -60,8 +60,11 @@ class Forwarding:
             while True:
                 exchange = Exchange(request, attempts.begin())
                 try:
-                    await self._attempt(call, record, visit, exchange, attempts, guards)
-                    attempts.succeeded()
+                    failure = await self._attempt(call, record, visit, exchange, attempts, guards)
+                    if isinstance(failure, UpstreamError):
+                        attempts.cut(failure)
+                    else:
+                        attempts.succeeded()
                     return
                 except UpstreamError as error:
                     wait = attempts.failed(error)
@@ -100,8 +103,8 @@ class Forwarding:
         exchange: Exchange,
         attempts: Attempts,
         guards: Sequence[str],
-    ) -> None:
-        """Send what has been translated, and reply with what comes."""
+    ) -> GatewayError | None:
+        """Send what has been translated, and reply with what comes; what ended a stream early."""
         reply = call.reply
         attempt, decoder = exchange.attempt, exchange.decoder
         record.target = attempt.target
@@ -148,6 +151,7 @@ class Forwarding:
             visit.end()
             if decoder is not None:
                 await drain(response, decoder)
+            return failure
         except GatewayError as error:
             error_type = fault_of(attempt.redact(error))
             if error_type is not None:

@@ -17,7 +17,7 @@ from starlette.routing import Mount
 from waystone_asgi import APIKey, BearerKeys, Gateway, GatewayMiddleware, Provider
 from waystone_asgi.types import ASGIApp
 
-from .keys import IDENTIFY_KEY, KEY, MAX_BODY_BYTES, UPSTREAM_KEY
+from .keys import IDENTIFY_KEY, KEEP_ALIVE_SECONDS, KEY, MAX_BODY_BYTES, UPSTREAM_KEY
 
 
 def make(name: str, max_in_flight: int = 1000, max_wait: float = 1.0) -> Gateway:
@@ -44,6 +44,7 @@ def make(name: str, max_in_flight: int = 1000, max_wait: float = 1.0) -> Gateway
         max_body_bytes=MAX_BODY_BYTES,
         max_in_flight=max_in_flight,
         max_wait=max_wait,
+        keep_alive=KEEP_ALIVE_SECONDS,
     )
 
 

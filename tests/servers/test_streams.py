@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from statistics import median
 
 import pytest
 
 from .conftest import Mount
+from .keys import KEEP_ALIVE_SECONDS
 from .provider import TICK_SECONDS, TICKS, Exchange, ScriptedProvider
 from .wire import Caller
 
@@ -52,3 +54,40 @@ def test_each_event_leaves_within_ten_milliseconds(
     print({name: f"{value:.2f} ms" for name, value in milliseconds.items()})  # noqa: T201
     assert median(first) < WITHIN_SECONDS
     assert median(every) < WITHIN_SECONDS
+
+
+def test_a_silent_stream_is_kept_alive(mount: Mount, provider: ScriptedProvider) -> None:
+    """Between two events, and no longer than the provider is silent."""
+    provider.forget()
+    with Caller(mount.served, "openai/half", stream=True) as caller:
+        caller.send()
+        exchange = provider.take("half")
+        assert b"first" in caller.read_until(b"first")
+        began = exchange.writes[-1]
+        while b": keep-alive\n\n" not in caller.received:
+            at, data = caller.arrival()
+            assert data
+        assert at - began >= KEEP_ALIVE_SECONDS
+        exchange.release()
+        received = caller.read_until(b"[DONE]")
+    first, *_, last = received.partition(b": keep-alive\n\n")
+    assert (b"first" in first, b" last" in last) == (True, True)
+    record = mount.ledger.wait(caller.request_id)
+    assert (record["outcome"], record["output_tokens"]) == ("ok", 3)
+
+
+def test_the_official_client_skips_what_keeps_a_stream_alive(
+    mount: Mount, provider: ScriptedProvider
+) -> None:
+    provider.forget()
+    with mount.client() as client:
+        stream = client.chat.completions.create(
+            model="openai/half", messages=[{"role": "user", "content": "hello"}], stream=True
+        )
+        exchange = provider.take("half")
+        said = [next(stream).choices[0].delta.content]
+        timer = threading.Timer(2 * KEEP_ALIVE_SECONDS, exchange.release)
+        timer.start()
+        said += [choice.delta.content for chunk in stream for choice in chunk.choices]
+        timer.join()
+    assert said == ["first", " last", None]

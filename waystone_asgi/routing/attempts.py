@@ -180,6 +180,10 @@ class Attempts:
         tried = self._latest
         self._routing.health.succeeded(tried.target, tried.latency)
 
+    def cut(self, error: UpstreamError) -> None:
+        """The latest attempt brought a part of an answer."""
+        self._learn(self._latest, error)
+
     def abandoned(self) -> None:
         """The latest attempt ended without saying anything of its target."""
         self._routing.health.given_up(self._latest.target)
