@@ -136,7 +136,7 @@ class Allowance:
     @property
     def tags(self) -> tuple[str, ...]:
         """The tags of the rules that applied, and of the shadow rules that would have."""
-        if self._taken is None or not self.decision.marks:
+        if self._taken is None or not self.decision.shadows:
             return self.decision.tags
         return *self.decision.tags, *self.decision.notes(self._taken)
 

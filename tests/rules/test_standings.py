@@ -106,4 +106,4 @@ def test_a_caller_takes_room_for_some_models_only() -> None:
         one = subject(f"gpu/model {number}", user="ann", source="key")
         assert len(rules.evaluate(one).charges) == 1
     [standing] = rules._standings._known.values()
-    assert 1 <= len(standing.decisions) <= 4
+    assert 1 <= len(standing.templates) <= 4

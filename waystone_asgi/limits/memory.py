@@ -98,7 +98,13 @@ class MemoryCounters:
             parts = zip(held.counters, held.buckets, held.amounts, amounts, strict=True)
             for counter, bucket, reserved, amount in parts:
                 counter.open -= 1
-                if amount != reserved:
+                if amount == reserved:
+                    continue
+                change = amount - reserved
+                # Most settle in the bucket that they were reserved in.
+                if bucket == counter.bucket and counter.total + change >= 0:
+                    counter.total += change
+                else:
                     counter.add(bucket, amount, reserved)
         elif self._late.get(taken.id, taken.local):
             self._remember(taken.id, False)

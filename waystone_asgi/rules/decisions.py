@@ -114,8 +114,9 @@ class Decision(Struct, frozen=True, kw_only=True, gc=False):
     `route` is the subject's own unless a rule changed the model; `fallback` follows its targets,
     and `retry` says how often and on what. `guards` are run on the answer, in this order.
     `charges` are to be reserved, all or none; `units` says what each of them counts, and `marks`
-    which rules look at them. `bounds` are the limits that block on requests and tokens, by unit,
-    each with the index of its charge. A blocked request has no charges.
+    which rules look at them, `shadows` those of them that are shadow rules. `bounds` are the limits
+    that block on requests and tokens, by unit, each with the index of its charge. A blocked request
+    has no charges.
     """
 
     route: Route
@@ -128,6 +129,7 @@ class Decision(Struct, frozen=True, kw_only=True, gc=False):
     charges: tuple[Charge, ...] = ()
     units: tuple[Unit, ...] = ()
     marks: tuple[Mark, ...] = ()
+    shadows: tuple[Mark, ...] = ()
     bounds: tuple[Bounds, ...] = ()
 
     def passed(self, refused: Refused) -> Passed:
@@ -156,8 +158,8 @@ class Decision(Struct, frozen=True, kw_only=True, gc=False):
     def notes(self, taken: Taken) -> tuple[str, ...]:
         """The tags of shadow rules whose limits this request would have passed."""
         found: dict[str, None] = {}
-        for mark in self.marks:
-            if mark.notes and (least := self.charges[mark.index].least):
+        for mark in self.shadows:
+            if least := self.charges[mark.index].least:
                 others = taken.used[mark.index] - taken.amounts[mark.index]
                 if others + least > mark.limit:
                     found.update(dict.fromkeys(mark.notes))

@@ -35,6 +35,8 @@ class Ruling(Struct, frozen=True, eq=False):
 
     def template(self, names: Sequence[str]) -> Decision:
         """The decision, one request charged to the counters of these names."""
+        if not self.terms:
+            return self.decision
         charges = [
             Charge(name, window, 1, 1, limit, closed)
             for name, (window, limit, closed) in zip(names, self.terms, strict=True)
@@ -108,7 +110,13 @@ def _ruling(draft: _Draft, selection: Selection) -> Ruling:
         return Ruling(decision, (), ())
     bounds, units = tuple(_bounds(draft.marks, selection)), selection.units
     varying = tuple((index, unit) for index, unit in enumerate(units) if unit in VARYING)
-    decision = replace(decision, units=units, marks=draft.marks, bounds=bounds)
+    decision = replace(
+        decision,
+        units=units,
+        marks=draft.marks,
+        shadows=tuple(mark for mark in draft.marks if mark.notes),
+        bounds=bounds,
+    )
     return Ruling(decision, selection.terms(draft.marks), varying)
 
 

@@ -18,7 +18,7 @@ from .explanation import explain, outcome
 from .judging import Ruling, judge
 from .models import Resolve
 from .rulesets import Ruleset, read_rulesets
-from .standings import Standings
+from .standings import Standing, Standings, Template
 
 REMEMBERED = 4096
 """How many rulings a program remembers."""
@@ -77,11 +77,10 @@ class Program:
         if passed:
             selection = self._selections[standing.present]
             ruling = judge(self._rules, subject.route, standing.held, selection, passed)
+            template = ruling.template(standing.names)
         else:
-            ruling = self._ruling(subject.route, standing.present, standing.held)
-        if not ruling.terms:
-            return ruling.decision
-        template = ruling.template(standing.names) if passed else standing.template(ruling)
+            known = standing.templates.get(subject.route)
+            ruling, template = known or self._learn(subject.route, standing)
         if not ruling.varying:
             return template
         amounts = self._counters.amounts(ruling.varying, subject, template.route.targets[0])
@@ -95,6 +94,13 @@ class Program:
             *explain(self._rulesets, self._rules, subject, standing.held, selection),
             *outcome(self.evaluate(subject)),
         )
+
+    def _learn(self, route: Route, standing: Standing) -> Template:
+        ruling = self._ruling(route, standing.present, standing.held)
+        template = (ruling, ruling.template(standing.names))
+        if len(route.request_model) <= LONGEST:
+            standing.keep(route, template)
+        return template
 
     def _ruling(self, route: Route, present: int, held: tuple[bool, ...]) -> Ruling:
         """What is decided while no limit is passed, for all who are alike in this."""

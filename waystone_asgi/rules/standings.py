@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from msgspec import Struct, field
 
+from ..records import Route
 from ..types import Layers
 from ..wire.members import encode
 from .conditions import Holds
@@ -25,7 +26,10 @@ REMEMBERED = 2048
 LONGEST = 1024
 """How many bytes of JSON the metadata of a remembered entity has at most."""
 
-_MOST_DECISIONS = 4
+_MOST_TEMPLATES = 4
+
+Template: TypeAlias = tuple[Ruling, Decision]
+"""A ruling, and its decision for one caller but for the amounts that vary."""
 
 _Key: TypeAlias = tuple[str, str | None, str | None, str | None, str | None]
 
@@ -35,7 +39,7 @@ class Standing(Struct, frozen=True, gc=False):
 
     `present` says whether a user and a group are named, `held` of each condition whether it holds,
     `names` how the counters are called that count for them. It is that of these very layers.
-    `decisions` are templates of those on requests.
+    `templates` are of decisions on requests, by their routes.
     """
 
     user_metadata: Layers
@@ -43,16 +47,13 @@ class Standing(Struct, frozen=True, gc=False):
     present: int
     held: tuple[bool, ...]
     names: tuple[str, ...]
-    decisions: dict[Ruling, Decision] = field(default_factory=dict)
+    templates: dict[Route, Template] = field(default_factory=dict)
 
-    def template(self, ruling: Ruling) -> Decision:
-        """The decision of a ruling for whoever asks, but for amounts that vary."""
-        if (known := self.decisions.get(ruling)) is not None:
-            return known
-        if len(self.decisions) >= _MOST_DECISIONS:
-            self.decisions.clear()
-        template = self.decisions[ruling] = ruling.template(self.names)
-        return template
+    def keep(self, route: Route, template: Template) -> None:
+        """Remember the template for requests that go there."""
+        if len(self.templates) >= _MOST_TEMPLATES:
+            self.templates.clear()
+        self.templates[route] = template
 
 
 class Standings:
@@ -89,16 +90,12 @@ class Standings:
         for number in self._timed:
             if (holds := self._conditions[number](subject)) is not held[number]:
                 held = (*held[:number], holds, *held[number + 1 :])
-        if held is known.held:
-            return known
-        return Standing(
-            known.user_metadata,
-            known.group_metadata,
-            known.present,
-            held,
-            known.names,
-            known.decisions,
-        )
+        if held is not known.held:
+            known = Standing(
+                known.user_metadata, known.group_metadata, known.present, held, known.names
+            )
+            self._known[key] = known
+        return known
 
     def _learn(self, key: _Key, subject: Subject) -> Standing:
         identity = subject.identity
