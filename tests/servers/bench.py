@@ -92,7 +92,7 @@ class Bench:
             **said,
         )
 
-    def ask_officially(self, gateway: str, faults: str, *, stream: bool) -> str | APIError:
+    def ask_officially(self, gateway: str, faults: str, stream: bool) -> str | APIError:
         """What the official client returns to its user, or raises."""
         model = self.model(faults)
         text = ""

@@ -102,11 +102,13 @@ cases = pytest.mark.parametrize(
 kinds = pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+@pytest.fixture(scope="module", params=["uvicorn-uvloop", "hypercorn-trio"])
+def bench(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Bench]:
     """The gateways, in a process, with a provider that knows all faults."""
     directory = tmp_path_factory.mktemp("faults")
-    command = ["tests.servers.serve", "uvicorn-uvloop", "{fd}", "tests.servers.faulty"]
+    command = ["tests.servers.serve", request.param, "{fd}", "tests.servers.faulty"]
     with scripted_provider(Script()) as provider:
         environment = {"PROVIDER_URL": provider.url, "LEDGERS": str(directory)}
         with serving(command, directory / "server.log", environment) as served:
@@ -118,18 +120,34 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 @pytest.fixture(scope="module")
-def seen(bench: Bench) -> Callable[[str, str, bool], Seen]:
-    """What a gateway made of a fault: all are asked about at once, since many only wait."""
-    asked: dict[tuple[str, str, bool], Future[Seen]] = {
-        (gateway, *case): bench.later(gateway, *case) for case in CASES for gateway in GATEWAYS
-    }
+def asked(bench: Bench) -> dict[tuple[object, ...], Future[Any]]:
+    """All that is asked here, which begins at the same time, since most of it only waits."""
+    asked: dict[tuple[object, ...], Future[Any]] = {}
     for stream in (False, True):
+        asked["flapping", stream] = bench.threads.submit(flap, bench, stream)
         asked["larger", "context", stream] = bench.later("larger", "context", stream)
         for script in SCRIPTS:
             asked["again", script, stream] = bench.later("again", script, stream)
+    for case in CASES:
+        for gateway in GATEWAYS:
+            asked[gateway, *case] = bench.later(gateway, *case)
+        asked["official", *case] = bench.threads.submit(bench.ask_officially, "alone", *case)
+    return asked
+
+
+def flap(bench: Bench, stream: bool) -> list[Seen]:
+    """Four callers, one after the other, of a provider that fails every other request."""
+    model = bench.model(",".join(["503", "plain"] * 4))
+    return [bench.ask("flapping", model, stream=stream) for _ in range(4)]
+
+
+@pytest.fixture(scope="module")
+def seen(asked: dict[tuple[object, ...], Future[Any]]) -> Callable[[str, str, bool], Seen]:
+    """What a gateway made of a fault."""
 
     def take(gateway: str, fault: str, stream: bool) -> Seen:
-        return asked[gateway, fault, stream].result()
+        result: Seen = asked[gateway, fault, stream].result()
+        return result
 
     return take
 
@@ -272,26 +290,24 @@ def test_slow_is_not_silent(seen: Callable[[str, str, bool], Seen], stream: bool
 
 
 @kinds
-def test_a_provider_that_flaps(bench: Bench, stream: bool) -> None:
-    """Every other request fails, and no caller sees one of them."""
-    model = bench.model(",".join(["503", "plain"] * 4))
-    for _ in range(4):
-        result = bench.ask("flapping", model, stream=stream)
+def test_a_provider_that_flaps(
+    asked: dict[tuple[object, ...], Future[list[Seen]]], stream: bool
+) -> None:
+    """No caller sees one of its failures."""
+    for result in asked["flapping", stream].result():
         check_whole(result, stream)
         check_attempts(result, ("one", 503, "upstream_error"), ("one", 200, None))
 
 
-def test_the_official_client_returns_all_or_raises(bench: Bench) -> None:
-    asked = {
-        case: bench.threads.submit(bench.ask_officially, "alone", case[0], stream=case[1])
-        for case in CASES
-    }
-    for case, expected in CASES.items():
-        result = asked[case].result()
-        if isinstance(expected, Whole):
-            assert result == TEXT, case
-            continue
-        assert isinstance(result, APIError), case
-        if isinstance(expected, Refused):
-            assert isinstance(result, APIStatusError), case
-            assert result.status_code == expected.status, case
+@cases
+def test_the_official_client_returns_all_or_raises(
+    asked: dict[tuple[object, ...], Future[str | APIError]], case: Case
+) -> None:
+    result, expected = asked["official", *case].result(), CASES[case]
+    if isinstance(expected, Whole):
+        assert result == TEXT
+        return
+    assert isinstance(result, APIError)
+    if isinstance(expected, Refused):
+        assert isinstance(result, APIStatusError)
+        assert result.status_code == expected.status
