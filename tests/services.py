@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "services"
@@ -44,3 +45,23 @@ class Services:
         os.kill(int(file.read_text().split()[0]), signal.SIGQUIT)
         while file.exists():
             time.sleep(0.01)
+
+    def signal(self, kind: str, number: signal.Signals) -> None:
+        """Send all processes of one a signal, such as that to stop and that to go on."""
+        if kind == "redis":
+            main = int(Path(self.folder, "redis.pid").read_text())
+        else:
+            main = int(Path(self.folder, "postgresql", "postmaster.pid").read_text().split()[0])
+        for process in (main, *children(main)):
+            os.kill(process, number)
+
+
+def children(parent: int) -> list[int]:
+    """The processes that a process has started itself."""
+    found: list[int] = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = file.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent:
+                found.append(int(file.parent.name))
+    return found

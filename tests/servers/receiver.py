@@ -15,11 +15,16 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 class Receiver:
-    """Takes records on one port for as long as it is up; `arrived` counts each by its id."""
+    """Takes records on one port for as long as it is up; `arrived` counts each by its id.
+
+    While it is not `going` it takes none, and says nothing.
+    """
 
     def __init__(self) -> None:
         self.arrived: Counter[str] = Counter()
         self.port = 0
+        self.going = threading.Event()
+        self.going.set()
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -30,12 +35,13 @@ class Receiver:
 
     def start(self) -> None:
         """Come up, again on the same port."""
-        arrived, verify = self.arrived, Webhook(SECRET).verify
+        arrived, going, verify = self.arrived, self.going, Webhook(SECRET).verify
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 verify(body, dict(self.headers.items()))
+                going.wait()
                 arrived.update(record["id"] for record in json.loads(body)["data"])
                 self.send_response(204)
                 self.end_headers()

@@ -24,7 +24,7 @@ from .keys import KEY
 from .ledger import Ledger
 from .processes import Served, serving
 
-CALLERS = int(os.environ.get("WAYSTONE_TEST_LEAVERS", "3000"))
+CALLERS = int(os.environ.get("WAYSTONE_TEST_LEAVERS", "4000"))
 AT_ONCE = 64
 SEED = 5
 

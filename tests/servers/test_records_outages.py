@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -60,10 +60,13 @@ def eventually(holds: Callable[[], bool]) -> bool:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("hang", [False, True], ids=["gone", "hanging"])
 @pytest.mark.parametrize(
     "kinds", [("postgresql",), ("redis", "webhook")], ids=["postgresql", "redis and webhook"]
 )
-def test_stopped_under_load(services: Services, tmp_path: Path, kinds: Sequence[str]) -> None:
+def test_stopped_under_load(
+    services: Services, tmp_path: Path, kinds: Sequence[str], hang: bool
+) -> None:
     state = services.urls[kinds[0]]
     user = f"outage-{uuid4().hex[:8]}"
     with receiving() as receiver, steady_provider(tmp_path) as provider:
@@ -78,7 +81,7 @@ def test_stopped_under_load(services: Services, tmp_path: Path, kinds: Sequence[
             with ThreadPoolExecutor(CALLERS) as pool:
                 pool.map(load, range(CALLERS))
                 try:
-                    before = outage(services, receiver, kinds, load)
+                    before = outage(services, receiver, kinds, load, hang)
                 finally:
                     load.over.set()
             count = 1 + len(load.seconds)
@@ -89,7 +92,8 @@ def test_stopped_under_load(services: Services, tmp_path: Path, kinds: Sequence[
     ids = {id for id, _ in rows}
     slowest = [f"{max(part) * 1000:.0f} ms" for part in (load.seconds[:before], load.seconds)]
     print(  # noqa: T201
-        f"{' and '.join(kinds)} away for {SECONDS:g} s: {count} requests, {before} of them before, "
+        f"{' and '.join(kinds)} {'hanging' if hang else 'gone'} for {SECONDS:g} s: "
+        f"{count} requests, {before} of them before, "
         f"answered with {load.statuses}, slowest before and in all {slowest}; {len(rows)} rows, "
         f"{len(receiver.arrived)} records posted, {receiver.arrived.total()} times"
     )
@@ -114,17 +118,43 @@ def gateway(
     return serving(command, directory / "gateway.log", environment)
 
 
-def outage(services: Services, receiver: Receiver, kinds: Sequence[str], load: Load) -> int:
+def outage(
+    services: Services, receiver: Receiver, kinds: Sequence[str], load: Load, hang: bool
+) -> int:
     """Stop some for a while, under load; how many requests had been answered before."""
     assert eventually(lambda: receiver.arrived.total() > CALLERS)
     before = len(load.seconds)
+    if hang:
+        with hanging(services, receiver, kinds):
+            time.sleep(SECONDS)
+    else:
+        with gone(services, receiver, kinds):
+            time.sleep(SECONDS)
+    assert len(load.seconds) > before
+    time.sleep(0.5)
+    return before
+
+
+@contextmanager
+def gone(services: Services, receiver: Receiver, kinds: Sequence[str]) -> Iterator[None]:
+    """Nobody listens where they were."""
     if "webhook" in kinds:
         receiver.stop()
     services.kill(kinds[0])
-    time.sleep(SECONDS)
-    assert len(load.seconds) > before
+    yield
     if "webhook" in kinds:
         receiver.start()
     services.start()
-    time.sleep(1)
-    return before
+
+
+@contextmanager
+def hanging(services: Services, receiver: Receiver, kinds: Sequence[str]) -> Iterator[None]:
+    """They take what is sent, and say nothing."""
+    if "webhook" in kinds:
+        receiver.going.clear()
+    services.signal(kinds[0], signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        services.signal(kinds[0], signal.SIGCONT)
+        receiver.going.set()
