@@ -8,11 +8,14 @@ from random import Random
 
 import pytest
 
-from waystone_asgi import Provider
+from waystone_asgi import Alias, APIKey, BearerKeys, Gateway, Provider
 from waystone_asgi.exceptions import UpstreamError
-from waystone_asgi.records import Choice, Choose, Route, Target, Timeouts
+from waystone_asgi.records import Choice, Choose, Route, Target, Timeouts, UpstreamRequest
 from waystone_asgi.routing import Health, Routing
 from waystone_asgi.rules import Retry
+from waystone_asgi.testing import FakeAnswer, FakeProvider, completion
+
+from .asgi import KEY, request
 
 ONE, TWO, THREE = (Target(provider=name, model="m") for name in ("one", "two", "three"))
 ALL = (ONE, TWO, THREE)
@@ -194,6 +197,47 @@ def test_what_a_rule_falls_back_on_follows_all_equals() -> None:
     attempts = requests.routing.attempts(requests.route, fallback=(ONE, THREE))
     assert len(attempts._targets) == 3
     assert attempts._targets[-1] == THREE
+
+
+@pytest.mark.anyio
+async def test_a_rule_may_lead_to_a_choice_and_a_key_chooses_among_its_own() -> None:
+    asked: list[str] = []
+
+    class Hosts(FakeProvider):
+        async def send(self, request: UpstreamRequest) -> FakeAnswer:
+            asked.append(request.endpoint.host)
+            return await super().send(request)
+
+    keys = [APIKey(key=KEY), APIKey(key="wk_two", models=("two/*", "plain/*"))]
+    gateway = Gateway(
+        providers=[*PROVIDERS.values(), Provider.vllm(name="plain", base_url="http://plain.test")],
+        aliases={
+            "fair": {"models": ["one/m", "two/m"], "choose": "weighted", "weights": [1e9, 1]},
+            "quick": Alias(models=["two/m", "three/m"], choose="least_latency"),
+        },
+        authenticate=BearerKeys(keys),
+        upstream=Hosts(completion("Hi")),
+        rulesets=[
+            {
+                "name": "elsewhere",
+                "condition": "always",
+                "rules": [{"model": "plain/m", "change_model_to": "quick"}],
+            }
+        ],
+    )
+    document = {"messages": [{"role": "user", "content": "x"}]}
+    async with gateway.running():
+        for key in (KEY, "wk_two"):
+            body = document | {"model": "fair"}
+            answer = await request(gateway, "/v1/chat/completions", body, key=key)
+            assert answer.status == 200
+        assert asked == ["one.test", "two.test"]
+        for _ in range(2):
+            body = document | {"model": "plain/m"}
+            await request(gateway, "/v1/chat/completions", body)
+    # Two is known from before, three has to be found out about.
+    assert asked[2] == "three.test"
+    assert "plain.test" not in asked
 
 
 def test_one_that_is_not_waited_for_is_known_to_be_slow() -> None:

@@ -58,8 +58,9 @@ class Forwarding:
             guards = allowance.guards
         try:
             while True:
-                exchange = Exchange(request, attempts.begin())
+                attempt = attempts.begin()
                 try:
+                    exchange = Exchange(request, attempt)
                     failure = await self._attempt(call, record, visit, exchange, attempts, guards)
                     if isinstance(failure, UpstreamError):
                         attempts.cut(failure)

@@ -79,8 +79,8 @@ class _Race:
         attempt = self._attempts.hedge()
         if attempt is None:
             return
-        second = self._second = Exchange(self._first.request, attempt)
         try:
+            second = self._second = Exchange(self._first.request, attempt)
             await second.open(self._upstreams)
         except Exception as error:
             self._second_error = error
