@@ -70,12 +70,14 @@ class _Race:
         except Exception as error:
             self.error = error
             if not isinstance(error, UpstreamError) or not self._attempts.mends(error):
-                self.tasks.cancel_scope.cancel()
+                self._stop()
         else:
             self._wins(self._first)
 
     async def open_second(self) -> None:
         """Open another one, if there may be one."""
+        if self.winner is not None or self.error is not None:
+            return
         attempt = self._attempts.hedge()
         if attempt is None:
             return
@@ -86,7 +88,7 @@ class _Race:
             self._second_error = error
             if not isinstance(error, UpstreamError):
                 self.error = error
-                self.tasks.cancel_scope.cancel()
+                self._stop()
         else:
             self._wins(second)
 
@@ -110,6 +112,11 @@ class _Race:
     def _wins(self, exchange: Exchange) -> None:
         if self.winner is None:
             self.winner = exchange
+            self._stop()
+
+    def _stop(self) -> None:
+        """End the other one. To cancel what is not there would cost more than all the rest."""
+        if self._second is not None:
             self.tasks.cancel_scope.cancel()
 
     async def _lose(self, exchange: Exchange, error: Exception | None) -> None:
