@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -112,30 +112,44 @@ SILENT: dict[str, tuple[bool, list[Step]]] = {
 }
 
 
-@pytest.mark.parametrize("case", SILENT)
-async def test_the_first_byte_moves_on(case: str, upstream: Upstream) -> None:
+async def at_once(check: Callable[[str, Upstream], Awaitable[None]], upstream: Upstream) -> None:
+    """Check all of them at the same time: each is there to be waited for."""
+    async with anyio.create_task_group() as tasks:
+        for case in SILENT:
+            tasks.start_soon(check, case, upstream, name=case)
+
+
+async def test_the_first_byte_moves_on(upstream: Upstream) -> None:
+    await at_once(check_moving_on, upstream)
+
+
+async def check_moving_on(case: str, upstream: Upstream) -> None:
     stream, steps = SILENT[case]
-    with asking(upstream, [request, *steps], good(stream), first_byte=0.2) as made:
+    # It is the bound of those that answer too, on a machine that has much to do.
+    with asking(upstream, [request, *steps], good(stream), first_byte=1.0) as made:
         gateway, sink, providers = made
         reply = await ask(gateway, stream)
         await happens(providers[0].peers[0].closed)
-    assert (reply.status, reply.complete) == (200, True)
+    assert (reply.status, reply.complete) == (200, True), case
     assert b"two" in reply.body
     assert reply.headers["x-waystone-attempts"] == "2"
     [record] = sink.records
     assert (record.outcome, record.output_tokens) == ("ok", 3)
     assert [attempt.error_type for attempt in record.attempts] == ["upstream_timeout", None]
-    assert 0.15 < record.attempts[0].seconds < 5.0
+    assert 0.9 < record.attempts[0].seconds < 10.0
 
 
-@pytest.mark.parametrize("case", SILENT)
-async def test_where_nobody_answers_it_is_said(case: str, upstream: Upstream) -> None:
+async def test_where_nobody_answers_it_is_said(upstream: Upstream) -> None:
+    await at_once(check_saying, upstream)
+
+
+async def check_saying(case: str, upstream: Upstream) -> None:
     stream, steps = SILENT[case]
     with asking(upstream, [request, *steps], first_byte=0.1, retry={"attempts": 2}) as made:
         gateway, sink, _ = made
         gateway._forwarding.routing.random = lambda: 0.0
         reply = await ask(gateway, stream)
-    assert (reply.status, reply.error["code"]) == (504, "upstream_timeout")
+    assert (reply.status, reply.error["code"]) == (504, "upstream_timeout"), case
     assert "too slow" in reply.error["message"]
     assert "first byte" in reply.error["message"]
     [record] = sink.records
@@ -163,19 +177,18 @@ async def test_the_body_of_an_answer_is_awaited_as_long_as_its_head(
     assert [attempt.error_type for attempt in sink.records[0].attempts] == [None]
 
 
-@both
-async def test_no_connection_moves_on(stream: bool, upstream: Upstream) -> None:
+async def test_no_connection_moves_on(upstream: Upstream) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         crowd = [socket.socket() for _ in range(2)]
         for sock in crowd:
             sock.setblocking(False)
             sock.connect_ex(listener.getsockname())
         port: int = listener.getsockname()[1]
-        with asking(upstream, port, good(stream), connect=0.2) as (gateway, sink, _):
-            assert b"two" in (await ask(gateway, stream)).body
+        with asking(upstream, port, good(stream=False), connect=0.5) as (gateway, sink, _):
+            assert b"two" in (await ask(gateway, stream=False)).body
         assert sink.records[0].attempts[0].error_type == "upstream_timeout"
         with asking(upstream, port, connect=0.2) as (gateway, _, _):
-            reply = await ask(gateway, stream)
+            reply = await ask(gateway, stream=False)
         assert (reply.status, reply.error["code"]) == (504, "upstream_timeout")
         assert "connect" in reply.error["message"]
         for sock in crowd:
@@ -186,7 +199,7 @@ async def test_no_connection_moves_on(stream: bool, upstream: Upstream) -> None:
     ("timer", "steps", "timeouts"),
     [
         ("idle", [hold], {"idle": 0.2}),
-        ("total", [repeat(COMMENT)], {"total": 0.5}),
+        ("total", [repeat(COMMENT)], {"total": 0.8}),
     ],
 )
 async def test_a_stream_that_stalls_is_cut_and_said_so(
