@@ -6,6 +6,7 @@ So a port is never taken by somebody else, and a caller who comes early waits in
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -26,6 +27,12 @@ class Served:
         self._log = log
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
+
+    @property
+    def memory(self) -> int:
+        """How many bytes of it are in memory."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize()
 
     @property
     def log(self) -> str:

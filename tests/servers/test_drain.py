@@ -29,10 +29,8 @@ HOSTS = [
     ("uvicorn-asyncio", "starlette"),
     ("uvicorn-uvloop", "fastapi"),
     ("uvicorn-uvloop", "middleware"),
-    ("hypercorn-trio", "starlette"),
     ("hypercorn-trio", "middleware"),
     ("hypercorn-asyncio", "fastapi"),
-    ("hypercorn-asyncio", "middleware"),
 ]
 every_host = pytest.mark.parametrize(("server", "host"), HOSTS)
 

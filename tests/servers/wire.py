@@ -13,6 +13,7 @@ from .keys import KEY
 from .processes import Served
 
 SECONDS = 10.0
+MOST = 1024 * 1024
 
 
 class Caller:
@@ -61,6 +62,14 @@ class Caller:
         while marker not in self.received and self.arrival()[1]:
             pass
         return self.received
+
+    def read_all_until(self, marker: bytes) -> bytes:
+        """As `read_until`, of what may be very long; what came before is not part of it."""
+        pieces, tail = [b""], b""
+        while marker not in tail and (data := self._socket.recv(MOST)):
+            pieces.append(data)
+            tail = tail[-len(marker) :] + data
+        return b"".join(pieces)
 
     def leave(self) -> float:
         """Close the connection; when that was."""
