@@ -310,6 +310,22 @@ async def test_the_end_of_the_gateway_waits_within_a_bound(monkeypatch: pytest.M
         released.set()
 
 
+async def test_visits_are_dismissed_twice_and_while_others_begin() -> None:
+    watched = Departures()
+    first, second = (watched.visit(Door().receive) for _ in range(2))
+    async with anyio.create_task_group() as tasks:
+        with first:
+            first.end()
+            for _ in range(2):
+                tasks.start_soon(watched.dismiss)
+            await anyio.wait_all_tasks_blocked()
+        # Nobody has noticed yet that there is none left.
+        with second:
+            second.end()
+            await anyio.wait_all_tasks_blocked()
+    assert first.gone is second.gone is None
+
+
 async def test_it_runs_again_after_it_ended() -> None:
     door, watched = Door(), Watching()
     for _ in range(2):

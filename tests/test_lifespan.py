@@ -148,6 +148,10 @@ async def test_draining_before_the_end() -> None:
                 tasks.start_soon(served.life.drain)
             await anyio.wait_all_tasks_blocked()
             assert served.life.state == "draining"
+            # One that comes before anybody has noticed that the last one went is waited for too.
+            served.life.leave()
+            served.life.enter()
+            await anyio.wait_all_tasks_blocked()
             served.life.leave()
         # What comes now is refused, and nobody waits for it.
         served.life.enter()

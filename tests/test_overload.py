@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from tests.asgi import Answer, Caller, http_scope, request
-from waystone_asgi import BearerKeys, Gateway, MemorySink, Provider
+from waystone_asgi import BearerKeys, Gateway, MemorySink, Principal, Provider
 from waystone_asgi.authentication import APIKey
 from waystone_asgi.testing import FakeAnswer, FakeProvider, chunks, completion
 from waystone_asgi.types import Message
@@ -290,3 +290,24 @@ async def test_a_bug_in_a_stream_that_has_begun_is_told() -> None:
 async def chat_as(held: Held, **changes: Any) -> Answer:
     body = json.loads(BODY) | changes
     return await request(held.gateway, PATH, body, key="wk_a")
+
+
+async def test_a_call_that_is_thrown_away_sends_nothing() -> None:
+    """As an event loop does with what is left when it has gone."""
+
+    class Pause:
+        def __await__(self) -> Iterator[None]:
+            yield
+
+    async def authenticate(connection: object) -> Principal:
+        await Pause()
+        raise AssertionError("it goes no further")
+
+    held = Held(authenticate=authenticate)
+    caller = Caller([BODY])
+    async with held.gateway.running():
+        call = held.gateway(http_scope(PATH), caller.receive, caller.send)
+        call.send(None)
+        call.close()
+    assert caller.answer.messages == []
+    assert (held.sink.records, held.places.free) == ([], 1)
