@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple, cast
 
@@ -33,6 +33,7 @@ EVENTS = cast("tuple[bytes, ...]", chunks("Hi", " there").pieces)
 EVENT_ERROR = b'data: {"error":{"message":"No.","type":"their_type","code":"their_code"}}\n\n'
 REFUSAL = b'{"error":{"message":"No.","type":"their_type","code":"their_code"}}'
 PATH = "/v1/chat/completions"
+HEDGED = {"hedge_after": 1.0, "hedge_share": 1.0}
 RULES = [
     {"usage": {"concurrent": 9, "of": "principal"}, "block": "Too many."},
     {"usage": {"requests": 99, "per": "month", "of": "principal"}, "block": "Too often."},
@@ -43,12 +44,17 @@ Move = tuple[str, str, int]
 """Who does what, and for which of the requests."""
 
 
+Doing = tuple[str, Callable[[], None]]
+
+
 class Setting(NamedTuple):
     """What differs from one world to another.
 
     `slow` callers take each message when they choose to, `raising` servers say that a caller has
     left, `waiting` counters are reached over something that takes time, and a `narrow` queue has
-    room for one record. A `native` abort is a cancellation of asyncio's own.
+    room for one record. A `native` abort is a cancellation of asyncio's own. A `hedged` request
+    asks a second model after a second, a `crowded` gateway serves one request and lets one wait,
+    and streams that are `whole` are held until they are complete.
     """
 
     stream: bool = True
@@ -59,6 +65,9 @@ class Setting(NamedTuple):
     waiting: bool = False
     narrow: bool = False
     native: bool = False
+    hedged: bool = False
+    crowded: bool = False
+    whole: bool = False
 
 
 class Gate:
@@ -121,10 +130,10 @@ class Request:
     def __init__(self, setting: Setting, number: int) -> None:
         self.setting = setting
         self.id = f"request-{number}"
-        self.authenticating, self.sending, self.asking = Gate(), Gate(), Gate()
+        self.authenticating, self.sending = Gate(), Gate()
+        self.asking: list[Gate] = []
         self.caller, self.delivered = Answer(), Answer()
         self.authenticated = False
-        self.asked = 0
         self.responses: list[Response] = []
         self.left = self.aborted = self.ended = False
         self.scope = anyio.CancelScope()
@@ -132,7 +141,7 @@ class Request:
         self._inbox: list[Message] = []
         self._news = anyio.Event()
         document = {
-            "model": "both" if setting.attempts > 1 else "one/m",
+            "model": "both" if setting.attempts > 1 or setting.hedged else "one/m",
             "messages": [{"role": "user", "content": "x" * 40}],
             "stream": setting.stream,
         }
@@ -168,7 +177,7 @@ class Request:
         await anyio.lowlevel.checkpoint()
         self.delivered.messages.append(message)
 
-    def moves(self) -> Iterator[tuple[str, Callable[[], None]]]:
+    def moves(self) -> Iterator[Doing]:
         """What caller and provider can do now."""
         if self.ended:
             return
@@ -182,16 +191,20 @@ class Request:
             yield "leave", self._leave
         if not self.aborted:
             yield "abort", self._abort
-        if self.asking.closed:
-            yield "head", lambda: self.asking.open(200)
-            yield "refuse", lambda: self.asking.open(503)
-            yield "unreachable", lambda: self.asking.open(UpstreamError("Nobody there."))
-            yield "first byte", lambda: self.asking.open(UpstreamTimeoutError("Too late."))
-        for response in self.responses:
+        for number, gate in enumerate(self.asking):
+            if gate.closed:
+                yield from named(number, self._begins(gate))
+        for number, response in enumerate(self.responses):
             if response.gate.closed:
-                yield from self._answers(response)
+                yield from named(number, self._answers(response))
 
-    def _answers(self, response: Response) -> Iterator[tuple[str, Callable[[], None]]]:
+    def _begins(self, gate: Gate) -> Iterator[Doing]:
+        yield "head", lambda: gate.open(200)
+        yield "refuse", lambda: gate.open(503)
+        yield "unreachable", lambda: gate.open(UpstreamError("Nobody there."))
+        yield "first byte", lambda: gate.open(UpstreamTimeoutError("Too late."))
+
+    def _answers(self, response: Response) -> Iterator[Doing]:
         gate = response.gate
         yield "next", lambda: gate.open(response.left.pop(0) if response.left else b"")
         if response.status == 200:
@@ -224,6 +237,12 @@ class Request:
         self._news = anyio.Event()
 
 
+def named(number: int, moves: Iterable[Doing]) -> Iterator[Doing]:
+    """The moves of one of several attempts."""
+    for name, do in moves:
+        yield f"{name} {number + 1}" if number else name, do
+
+
 current: ContextVar[Request] = ContextVar("current")
 
 
@@ -248,7 +267,11 @@ class World:
                 for name in ("one", "two")
             ],
             aliases={"both": ["one/m", "two/m"]},
-            retry={"attempts": setting.attempts},
+            retry={"attempts": setting.attempts} | (HEDGED if setting.hedged else {}),
+            hold="complete" if setting.whole else "first_event",
+            keep_alive=1.0,
+            max_in_flight=1 if setting.crowded else 100,
+            max_waiting=1 if setting.crowded else 100,
             authenticate=self._authenticate,
             upstream=self,
             sinks=[self.sink],
@@ -293,8 +316,9 @@ class World:
     async def send(self, request: UpstreamRequest) -> Response:
         """See `types.Upstream`."""
         caller = current.get()
-        caller.asked += 1
-        status = await caller.asking.passed()
+        gate = Gate()
+        caller.asking.append(gate)
+        status = await gate.passed()
         good = EVENTS if self.setting.stream else (WHOLE[:30], WHOLE[30:])
         response = Response(status, good if status == 200 else (REFUSAL,))
         caller.responses.append(response)
@@ -315,7 +339,7 @@ class World:
             found.update({("request", name, number): do for name, do in request.moves()})
         if not self._turned:
             found["time", "tick", 0] = lambda: turn(0.0625)
-            if self.setting.attempts > 1:
+            if self.setting.attempts > 1 or self.setting.hedged or self.setting.crowded:
                 found["time", "second", 0] = lambda: turn(1.0)
         if not self.draining.is_set():
             found["host", "drain", 0] = self.draining.set
@@ -341,7 +365,7 @@ class World:
                 break
             self._turned = False
             moves = self.moves()
-            chosen = [m for name in order for m in moves if m[1] == name]
+            chosen = [m for name in order for m in moves if m[1].rstrip(" 0123456789") == name]
             await self.move(chosen[0] if chosen else ("time", "tick", 0))
         assert self.ended, "a request did not end"
         await turn(0.5)
