@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from random import Random
 
 import anyio
 import anyio.lowlevel
@@ -34,7 +35,7 @@ REQUEST = b'{"model":"m","messages":[{"role":"user","content":"x"}],"stream":tru
 
 turned = pytest.mark.parametrize(
     "anyio_backend",
-    [pytest.param(("trio", {"clock": trio.testing.MockClock(autojump_threshold=0.01)}), id="trio")],
+    [pytest.param(("trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}), id="trio")],
 )
 """For long waits: a clock that jumps to the next deadline when nobody has anything to do."""
 
@@ -218,6 +219,41 @@ async def test_a_gateway_that_closes_leaves_nobody_waiting() -> None:
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
     await comment.sent()
+
+
+class Uneven:
+    """A server that takes each write after a while of its own, one at a time."""
+
+    def __init__(self, random: Random) -> None:
+        self.received = b""
+        self._random = random
+        self._sending = False
+
+    async def __call__(self, message: Message) -> None:
+        assert not self._sending, "two at once"
+        self._sending = True
+        try:
+            await anyio.sleep(self._random.choice([0, 0, 1, 14.9, 15, 16, 40]))
+        finally:
+            self._sending = False
+        self.received += message.get("body", b"")
+
+
+@turned
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_the_pauses_the_events_are_the_same(seed: int) -> None:
+    random = Random(seed)
+    events = [HI, *[random.choice([HI, THERE]) for _ in range(20)], STOP, DONE]
+    pieces: list[Piece] = []
+    for event in events:
+        assert isinstance(event, bytes)
+        middle = random.randrange(1, len(event))
+        for part in (event[:middle], event[middle:]):
+            pieces += [silence(random.choice([0, 1, 14.9, 15.1, 17.1, 50])), part]
+    server = Uneven(random)
+    await run(pieces, send=server)
+    assert server.received.count(KEEP_ALIVE) > 0
+    assert server.received.replace(KEEP_ALIVE, b"") == b"".join(events)  # type: ignore[arg-type]
 
 
 async def test_many_streams_on_every_event_loop() -> None:
