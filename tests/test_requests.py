@@ -261,3 +261,13 @@ async def test_a_watch_that_is_released_reads_no_further() -> None:
     assert not await ahead.watch()
     assert len(arriving.messages) == 2
     assert await read_body(ahead.receive, 10) == b"abc"
+
+
+@pytest.mark.anyio
+async def test_a_watch_that_is_released_ends_with_the_end_of_the_body() -> None:
+    """A request that has its place would wait for its caller to leave."""
+    ahead = Ahead(Arriving(*request_of(b"abc")).receive)
+    assert not ahead.release()
+    with anyio.fail_after(5):
+        assert not await ahead.watch()
+    assert await read_body(ahead.receive, 10) == b"abc"

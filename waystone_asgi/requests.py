@@ -77,7 +77,7 @@ class Ahead:
                     return True
                 self._size += len(message.get("body", b""))
                 self._whole = self._whole or not message.get("more_body", False)
-                if self._released and not self._whole:
+                if self._released:
                     break
         except Exception as error:
             self._error = error  # Whoever reads the body is told.
