@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -168,6 +169,27 @@ async def test_both_answer_at_once(stream: bool) -> None:
     assert sorted(str(attempt.error_type) for attempt in record.attempts) == ["None", "hedged"]
     # Each has been closed, or has never been handed out.
     assert one.left + first.closed == two.left + second.closed == 1
+
+
+async def test_the_answer_comes_in_the_last_moment() -> None:
+    """Both timers ring while the event loop is busy: that of the answer first."""
+    asked = anyio.Event()
+
+    async def doze() -> None:
+        asked.set()
+        await anyio.sleep(0.2)
+
+    async def hold_up() -> None:
+        await asked.wait()
+        threading.Event().wait(0.5)
+
+    one, two = Host(doze, says("one", False)), Host(says("two", False))
+    gateway, sink = make(one, two, retry={"attempts": 1, "hedge_after": 0.4})
+    async with gateway.running(), anyio.create_task_group() as tasks:
+        tasks.start_soon(hold_up)
+        assert b"one" in (await ask(gateway)).body
+    assert two.requests == []
+    assert kinds(sink.records[0].attempts) == [("one", None)]
 
 
 async def test_who_is_in_time_is_not_hedged() -> None:
