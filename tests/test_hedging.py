@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from random import Random
 from typing import Any
 
 import anyio
@@ -28,6 +29,7 @@ SOON = 0.01
 """When an attempt is late: those that are late here would not answer at all."""
 
 NEVER = 3600.0
+PATH = "/v1/chat/completions"
 
 
 class Host(FakeProvider):
@@ -426,7 +428,7 @@ class Both:
         self.asked.set()
 
     async def ask(self) -> None:
-        scope = http_scope("/v1/chat/completions")
+        scope = http_scope(PATH)
         await self.gateway(scope, self.caller.receive, self.caller.send)
 
     def check(self, ended: tuple[str, str | None, int] = ("cancelled", None, 499)) -> None:
@@ -541,3 +543,67 @@ def test_policies_that_are_refused(retry: Any, words: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         make(Host(anyio.sleep_forever), retry=retry)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_whatever_happens_when_nothing_is_left_over(stream: bool) -> None:
+    """Answers, failures, hedges and departures at moments of chance."""
+    random = Random(11)
+    begun: list[Counted] = []
+    under_way = 0
+
+    class Counted(FakeAnswer):
+        ended = 0
+
+        async def aclose(self) -> None:
+            self.ended += 1
+
+    async def pause() -> None:
+        await anyio.sleep(random.choice((0.0, 0.002, 0.004)))
+
+    class Moody(Host):
+        async def send(self, request: UpstreamRequest) -> FakeAnswer:
+            nonlocal under_way
+            under_way += 1
+            try:
+                await anyio.sleep(random.choice((0.0, 0.002, 0.004, 0.006)))
+                if random.random() < 0.2:
+                    raise UpstreamError("gone")
+                answer = Counted([pause, *says("x", stream).pieces])
+                begun.append(answer)
+                return answer
+            finally:
+                under_way -= 1
+
+    policy = {"attempts": 1, "hedge_after": 0.004, "hedge_share": 1.0}
+    hosts = [Moody(anyio.sleep_forever) for _ in range(3)]
+    gateway, sink = make(*hosts, retry=policy, max_in_flight=1000)
+    document = {"model": "smart", "messages": [{"role": "user", "content": "x"}]}
+    body = json.dumps(document | {"stream": stream}).encode()
+
+    async def one() -> None:
+        caller = Caller([body])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(
+                gateway, http_scope("/v1/chat/completions"), caller.receive, caller.send
+            )
+            if random.random() < 0.5:
+                await anyio.sleep(random.choice((0.002, 0.004, 0.006, 0.008)))
+                if random.random() < 0.5:
+                    caller.leave()
+                else:
+                    tasks.cancel_scope.cancel()
+
+    async with gateway.running():
+        for _ in range(10):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(30):
+                    tasks.start_soon(one)
+    assert len(sink.records) == 300
+    assert under_way == 0
+    assert [answer.ended for answer in begun].count(0) == 0
+    asked = sum(len(record.attempts) for record in sink.records)
+    assert asked >= len(begun)
+    for record in sink.records:
+        answered = [attempt for attempt in record.attempts if attempt.error_type is None]
+        assert len(answered) == (1 if record.outcome == "ok" else 0), record
