@@ -17,8 +17,8 @@ from msgspec.structs import astuple
 
 from ..records import UsageRecord
 
-_PORTION = 16
-"""How many rows are one statement. SQLite may limit a statement to 999 values."""
+_PORTION = 4
+"""How many rows are one statement: a request that comes meanwhile waits for it."""
 
 _AFFINITIES = {int: "INTEGER", bool: "INTEGER", float: "REAL"}
 _NULL = float("nan")
