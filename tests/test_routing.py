@@ -18,6 +18,7 @@ from waystone_asgi.exceptions import (
 from waystone_asgi.records import Attempt, Target, Timeouts
 from waystone_asgi.responses import encode_error
 from waystone_asgi.routing import Try, passed_on, read_all
+from waystone_asgi.routing.attempt import _MAX_NAMES, _passing
 from waystone_asgi.testing import FakeAnswer, FakeProvider
 
 KEY = "sk-canary'\\-5f"
@@ -152,6 +153,15 @@ def test_headers_that_are_passed_on() -> None:
         (b"my-retry-after", b"1"),
     ]
     assert passed_on(FakeAnswer([], headers=[*kept, *others])) == tuple(kept)
+
+
+def test_names_of_headers_are_remembered_within_a_bound() -> None:
+    for number in range(_MAX_NAMES + 10):
+        name = b"x-ratelimit-%d" % number
+        assert passed_on(FakeAnswer([], headers=[(name, b"1"), (name[2:], b"1")])) == (
+            (name, b"1"),
+        )
+    assert len(_passing) == _MAX_NAMES
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,13 @@ def test_timeouts_that_are_refused(given: Any, words: list[str]) -> None:
     refuses(lambda: choose_timeouts(given), *words)
 
 
+@pytest.mark.parametrize("name", ["max_wait", "max_drain"])
+@pytest.mark.parametrize("value", [-1, float("inf"), float("nan"), "1", True])
+def test_seconds_are_from_zero_on(name: str, value: object) -> None:
+    settings = cast("Any", {"providers": [OPENAI], "authenticate": KEYS, name: value})
+    refuses(lambda: Gateway(**settings), f"{name}: expected seconds, zero or more")
+
+
 @pytest.mark.parametrize("name", ["max_body_bytes", "max_in_flight", "max_waiting", "queue_limit"])
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "1", None])
 def test_counts_that_are_refused(name: str, count: Any) -> None:

@@ -251,6 +251,27 @@ def test_what_is_paid_by_something_else_has_no_cost() -> None:
     assert cost.of(usage(1, 1), NOW) is None
 
 
+@pytest.mark.parametrize(
+    "periods",
+    [
+        [FULL],
+        [Period(input_mtok=Decimal("0.15"), output_mtok=Decimal("0.6"))],
+        [Period(input_mtok=Decimal(1), requests_kcount=Decimal(5), input_audio_hours=Decimal(1))],
+        [TIERED],
+        [WHOLES, priced(7, start_time=3600, end_time=60)],
+        [Period(uncounted=("input_mchars",))],
+    ],
+)
+@pytest.mark.parametrize(
+    ("input", "output"), [(0, 0), (1, 0), (33, 7), (120, 7), (151, 9), (999, 1)]
+)
+def test_plain_text_costs_what_a_usage_of_it_does(
+    periods: list[Period], input: int, output: int
+) -> None:
+    cost = Cost(periods)
+    assert cost.of_text(input, output, NOW) == cost.of(usage(input, output), NOW)
+
+
 @given(
     tokens=st.integers(0, 10**9),
     read=st.integers(0, 10**9),

@@ -16,6 +16,9 @@ from waystone_asgi.types import Layers
 NOW = 1_795_435_200.0
 """2026-11-23T12:00:00Z, a Monday."""
 
+NO_LAYERS: Layers = {}
+"""Those of whom nothing is known: the same ones each time, as stores have them."""
+
 pure = settings(max_examples=80, deadline=None, database=None)
 """For properties: no deadline, because machines are busy, and nothing written."""
 
@@ -75,7 +78,7 @@ def subject(
             None if user is None else Entity(user, None, source),
             None if group is None else Entity(group, None, source),
         ),
-        user_metadata=user_metadata or {},
-        group_metadata=group_metadata or {},
+        user_metadata=user_metadata or NO_LAYERS,
+        group_metadata=group_metadata or NO_LAYERS,
         estimate=Estimate(*tokens),
     )

@@ -82,6 +82,18 @@ def test_time_goes_by() -> None:
     assert [tags(rules, FREE, now=now) for now in times] == [("new",), (), ("old",), ("new",)]
 
 
+def test_a_caller_who_comes_again_is_known() -> None:
+    rules = program(*RULESETS)
+    first = rules._standings.of(subject(user="ann", user_metadata=FREE))
+    assert rules._standings.of(subject(user="ann", user_metadata=FREE)) is first
+    later = rules._standings.of(subject(user="ann", user_metadata=FREE, now=NOW + DAY))
+    assert (first.held[1], later.held[1]) == (True, False)
+    assert rules._standings.of(subject(user="ann", user_metadata=FREE, now=NOW + DAY)) is later
+    untimed = program(RULESETS[0])
+    known = untimed._standings.of(subject(user="ann", user_metadata=PRO))
+    assert untimed._standings.of(subject(user="ann", user_metadata=PRO)) is known
+
+
 def test_sources_are_told_apart() -> None:
     rules = program(*RULESETS)
     sources: tuple[Source, ...] = ("key", "claimed", "key")
