@@ -45,6 +45,7 @@ ALLOWED = {
     ("sinks.spool", "limits.background"): "a task beside the requests, as counters have one",
     ("sinks.webhook", "routing.backoff"): "receivers say when to come back as providers do",
     ("sinks.webhook", "upstream.httpx"): "requests on every event loop, with all their timers",
+    ("wire.answers", "records"): "what was used, spelled in another's letters",
     ("wire.models", "records"): "one word of the package spelled in another's letters",
 }
 # Who may import what the standard library has not, and what of it decides the event loop.

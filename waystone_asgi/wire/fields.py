@@ -1,0 +1,69 @@
+"""The members of a request, each taken once by name, so that nothing is left out in silence.
+
+In: a decoded request. Out: typed values; in the end the names of those that nobody took.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..exceptions import InvalidRequestError
+from .members import MALFORMED
+from .requests import ChatRequest
+
+T = TypeVar("T")
+
+_SAYS_NOTHING = (b"null", b"false", b"{}", b"[]", b'""')
+_NOT_FOR_PROVIDERS = frozenset({"model", "messages", "stream", "stream_options"})
+_OURS = "waystone"
+
+
+class Fields:
+    """What a request gives, for a dialect that writes another one.
+
+    Whoever maps a member takes it. `drop` names what is lost inside of one, `tools[].strict`.
+    """
+
+    def __init__(self, request: ChatRequest) -> None:
+        self._members = request.members
+        self._taken = set(_NOT_FOR_PROVIDERS)
+        self._lost: dict[str, None] = {}
+        if not set(request.view.metadata or ()) - {_OURS}:
+            self._taken.add("metadata")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members and bytes(self._members[name]) != b"null"
+
+    def take(self, name: str, kind: type[T] | Any = Any) -> T | None:
+        """The value of a member, None where it is missing or null.
+
+        Raises `InvalidRequestError` with its path where it is not of the kind.
+        """
+        self._taken.add(name)
+        if name not in self:
+            return None
+        try:
+            value: T = msgspec.json.decode(self._members[name], type=kind)
+        except MALFORMED as error:
+            what, _, path = str(error).partition(" - at `$")
+            where = name + path.rstrip("`")
+            raise InvalidRequestError(f"{where}: {what}.", param=where) from None
+        return value
+
+    def raw(self, name: str) -> msgspec.Raw | None:
+        """The same, as it was written."""
+        self._taken.add(name)
+        return self._members[name] if name in self else None
+
+    def drop(self, name: str) -> None:
+        """Note that something is lost, where it is not a whole member."""
+        self._lost[name] = None
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """What was left out though it says something, by name."""
+        left = (name for name in self._members if name not in self._taken)
+        said = [name for name in left if bytes(self._members[name]) not in _SAYS_NOTHING]
+        return (*said, *self._lost)
