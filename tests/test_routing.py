@@ -227,6 +227,7 @@ def test_what_has_no_key_in_it_is_shown(key: str | None) -> None:
         (400, "No.", "context_length_exceeded", True),
         (400, "This model's maximum context length is 8192 tokens.", None, True),
         (400, "prompt is too long: 210000 tokens > 200000 maximum", None, True),
+        (400, "input length and `max_tokens` exceed context limit: 199 + 9 > 200", None, True),
         (400, "The input token count exceeds the maximum number of tokens allowed", None, True),
         (413, "Input is too long for requested model.", None, True),
         (400, "max_tokens must be positive", "invalid_value", False),

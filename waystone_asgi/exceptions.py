@@ -35,7 +35,7 @@ from math import ceil
 from typing import Literal
 
 _TOO_LONG = re.compile(
-    r"context.(length|window)|too many (input )?tokens|(prompt|input) is too long"
+    r"context.(length|limit|window)|too many (input )?tokens|(prompt|input) is too long"
     r"|maximum (number of|input) tokens|exceeds? the (maximum|model).*tokens",
     re.IGNORECASE,
 )
