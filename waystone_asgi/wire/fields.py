@@ -61,6 +61,14 @@ class Fields:
         """Note that something is lost, where it is not a whole member."""
         self._lost[name] = None
 
+    def check(self, *, strict: bool) -> tuple[str, ...]:
+        """What was left out, by name. Where that may not be: raises `InvalidRequestError`."""
+        dropped = self.dropped
+        if dropped and strict:
+            names = ", ".join(dropped)
+            raise InvalidRequestError(f"The provider does not take: {names}.", param=dropped[0])
+        return dropped
+
     @property
     def dropped(self) -> tuple[str, ...]:
         """What was left out though it says something, by name."""
