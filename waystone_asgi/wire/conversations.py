@@ -2,7 +2,8 @@
 
 The vocabulary is that of OpenAI's API reference, and of the vendors whose additions clients know:
 `reasoning_content` (DeepSeek), `reasoning_details` (OpenRouter), `extra_content` (Google),
-`cache_control` (Anthropic). What is no member here is ignored. Nothing is decided.
+`cache_control`, `citations` of a file and `is_error` of a result (Anthropic). What is no member
+here is ignored. Nothing is decided.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Part(Said, Struct):
     image_url: ImageURL | None = None
     input_audio: InputAudio | None = None
     file: InputFile | None = None
+    citations: dict[str, Any] | None = None
     cache_control: dict[str, Any] | None = None
 
 
@@ -93,6 +95,7 @@ class Message(Said, Struct):
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str = ""
+    is_error: bool | None = None
     function_call: FunctionCall | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
