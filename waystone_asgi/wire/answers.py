@@ -143,6 +143,7 @@ class Chunk(Said, Struct, omit_defaults=True):
     model: str
     choices: list[DeltaChoice]
     usage: WrittenUsage | UnsetType = UNSET
+    service_tier: str | UnsetType = UNSET
 
 
 def write_usage(usage: Usage) -> WrittenUsage:
@@ -161,25 +162,36 @@ def write_usage(usage: Usage) -> WrittenUsage:
 
 
 def encode_completion(
-    id: str, created: int, model: str, choices: Sequence[AnswerChoice], usage: Usage | None
+    id: str,
+    created: int,
+    model: str,
+    choices: Sequence[AnswerChoice],
+    usage: Usage | None,
+    *,
+    service_tier: str | UnsetType = UNSET,
 ) -> bytes:
     """A whole answer, completed as the contract says."""
     for choice in choices:
         choice.created = created
         choice.message.contents = choice.message.content
     written = None if usage is None else write_usage(usage)
-    return encode(Completion(id, created, model, list(choices), written))
+    answer = Completion(id, created, model, list(choices), written, service_tier=service_tier)
+    return encode(answer)
 
 
 class ChunkEncoder:
-    """Writes the events of one stream: OpenAI's chunks, all of the same id, time and model."""
+    """Writes the events of one stream: OpenAI's chunks, all of the same id, time and model.
 
-    __slots__ = ("created", "id", "model")
+    `service_tier` is in each of them once the provider has told it.
+    """
+
+    __slots__ = ("created", "id", "model", "service_tier")
 
     def __init__(self, id: str, created: int, model: str) -> None:
         self.id = id
         self.created = created
         self.model = model
+        self.service_tier: str | UnsetType = UNSET
 
     def encode(self, delta: Delta, finish_reason: str | None = None, index: int = 0) -> bytes:
         """An event that adds to a choice, or ends it."""
@@ -192,6 +204,7 @@ class ChunkEncoder:
         return self._event(Chunk(self.id, _CHUNK, self.created, self.model, [], written))
 
     def _event(self, chunk: Chunk) -> bytes:
+        chunk.service_tier = self.service_tier
         return b"data: %b\n\n" % encode(chunk)
 
 
