@@ -54,7 +54,7 @@ class Part(Said, Struct):
     cache_control: dict[str, Any] | None = None
 
 
-class FunctionCall(Said, Struct, gc=False):
+class FunctionCall(Said, Struct, frozen=True, gc=False):
     """What is to be called: `arguments` are JSON as a string, or whatever the model wrote."""
 
     name: str = ""
