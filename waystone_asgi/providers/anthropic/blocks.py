@@ -28,7 +28,7 @@ _REASONS = {
 }
 _TOLD = ("end_turn", "max_tokens", "tool_use", None)
 _ORDER = {"thinking": 0, "redacted_thinking": 0, "text": 1, "tool_use": 2}
-_NULL = (b"", b"null")
+_NOTHING = (b"", b"null")
 
 
 class Shape:
@@ -84,7 +84,7 @@ def annotate(citations: Sequence[Mapping[str, Any]], start: int, end: int) -> li
 
 def refusal(ending: Ending) -> str | None:
     """Why the model refused, where it says so."""
-    if ending.stop_reason != "refusal" or ending.stop_details in _NULL:
+    if ending.stop_reason != "refusal" or bytes(ending.stop_details) in _NOTHING:
         return None
     try:
         return STOP_DETAILS.decode(ending.stop_details).explanation
@@ -105,4 +105,4 @@ def extra_content(blocks: Sequence[object], ending: Ending) -> Any:
 
 
 def _written(name: str, value: Buffer) -> dict[str, Buffer]:
-    return {} if value in _NULL else {name: value}
+    return {} if bytes(value) in _NOTHING else {name: value}
