@@ -16,6 +16,13 @@ from .requests import ChatRequest
 T = TypeVar("T")
 
 _SAYS_NOTHING = (b"null", b"false", b"{}", b"[]", b'""')
+# What OpenAI's API reference gives as the default of a member says nothing either.
+_DEFAULTS = {
+    "frequency_penalty": (b"0", b"0.0"),
+    "presence_penalty": (b"0", b"0.0"),
+    "n": (b"1", b"1.0"),
+    "service_tier": (b'"auto"',),
+}
 _NOT_FOR_PROVIDERS = frozenset({"model", "messages", "stream", "stream_options"})
 _OURS = "waystone"
 
@@ -72,6 +79,10 @@ class Fields:
     @property
     def dropped(self) -> tuple[str, ...]:
         """What was left out though it says something, by name."""
-        left = (name for name in self._members if name not in self._taken)
-        said = [name for name in left if bytes(self._members[name]) not in _SAYS_NOTHING]
+        said = [
+            name
+            for name, raw in self._members.items()
+            if name not in self._taken
+            and bytes(raw) not in (*_SAYS_NOTHING, *_DEFAULTS.get(name, ()))
+        ]
         return (*said, *self._lost)
