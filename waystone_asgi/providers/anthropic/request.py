@@ -13,7 +13,7 @@ from msgspec import Meta
 from ...exceptions import Headers
 from ...wire.conversations import ResponseFormat, decode_messages
 from ...wire.fields import Fields
-from ...wire.members import decode_members, encode
+from ...wire.members import Members, encode
 from ...wire.requests import ChatRequest
 from ..dialects import Built, Target
 from .models import traits_of
@@ -96,8 +96,7 @@ def _write_output(fields: Fields, config: dict[str, Any]) -> dict[str, Any]:
         config["format"] = {"type": "json_schema", "schema": schema}
     elif answer is not None and answer.type != "text":
         fields.drop("response_format")
-    if (own := fields.raw("output_config")) is not None:
-        config |= decode_members(own)
+    config |= fields.take("output_config", Members) or {}
     return {"output_config": config} if config else {}
 
 
@@ -122,8 +121,6 @@ def _write_rest(fields: Fields) -> dict[str, Any]:
             rest["service_tier"] = _TIERS[tier]
         else:
             fields.drop("service_tier")
-    if fields.take("n", float) not in (None, 1):
-        fields.drop("n")
     return rest
 
 
