@@ -98,7 +98,7 @@ def reply(blocks: list[JSON]) -> JSON:
 def tool(document: JSON) -> JSON:
     if "input_schema" not in document:
         return document
-    function = {name: document[name] for name in ("name", "description") if name in document}
+    function: JSON = {k: document[k] for k in ("name", "description") if k in document}
     function["parameters"] = document["input_schema"]
     return {"type": "function", "function": function}
 

@@ -16,6 +16,10 @@ from .written import HELLO, MODEL, body, built, request
 
 OLD, OPUS_5 = "claude-sonnet-4-5", "claude-opus-5"
 SCHEMA = {"type": "object", "properties": {}, "additionalProperties": False}
+PLAIN = {"type": "function", "function": {"name": "look"}}
+LOOK = {"name": "look", "input_schema": {"type": "object", "properties": {}}}
+SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 2}
+CHOSEN = {"type": "function", "function": {"name": "look"}}
 
 
 def test_the_least() -> None:
@@ -188,6 +192,10 @@ def test_thinking(
         ({"max_tokens": "many"}, "max_tokens"),
         ({"stop": [1]}, "stop[0]"),
         ({"tools": [{"type": "function"}]}, "tools[0].function"),
+        ({"tools": [{"type": 5}]}, "tools[0]"),
+        ({"tools": [PLAIN], "tool_choice": "sometimes"}, "tool_choice"),
+        ({"tools": [PLAIN], "tool_choice": {"type": "function"}}, "tool_choice"),
+        ({"tools": [PLAIN], "tool_choice": {"type": 5}}, "tool_choice"),
         ({"tools": [{"type": "custom", "custom": {"name": "a"}}]}, "tools[0].type"),
         ({"anthropic_beta": ["a\r\nx-evil: 1"]}, "anthropic_beta[0]"),
         ({"output_config": []}, "output_config"),
@@ -203,12 +211,6 @@ def test_betas_travel_in_a_header() -> None:
     sent = built(anthropic_beta=["interleaved-thinking-2025-05-14", "b"])
     assert sent.headers == ((b"anthropic-beta", b"interleaved-thinking-2025-05-14,b"),)
     assert "anthropic_beta" not in json.loads(bytes(sent.body))
-
-
-PLAIN = {"type": "function", "function": {"name": "look"}}
-LOOK = {"name": "look", "input_schema": {"type": "object", "properties": {}}}
-SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 2}
-CHOSEN = {"type": "function", "function": {"name": "look"}}
 
 
 @pytest.mark.parametrize(
@@ -284,8 +286,8 @@ def test_tools(members: dict[str, Any], sent: dict[str, Any]) -> None:
 def test_a_forced_call_excludes_a_budget(
     model: str, sent: dict[str, Any], dropped: tuple[str, ...]
 ) -> None:
-    members = {"tools": [PLAIN], "tool_choice": "required", "reasoning_effort": "high"}
-    written = built(to=model, max_tokens=2000, **members)
+    members: dict[str, Any] = {"tools": [PLAIN], "tool_choice": "required"}
+    written = built(to=model, max_tokens=2000, reasoning_effort="high", **members)
     document = json.loads(bytes(written.body))
     assert {k: document[k] for k in ("thinking", "output_config") if k in document} == sent
     assert written.dropped == dropped

@@ -256,9 +256,10 @@ def carried(blocks: Any) -> JSON:
     return {"anthropic": {"content": blocks}}
 
 
-def test_blocks_that_an_answer_carries() -> None:
+@pytest.mark.parametrize("said", ["It is.", ["It ", text("is.")]])
+def test_blocks_that_an_answer_carries(said: Any) -> None:
     extra = carried(SEARCHED)
-    again = assistant("It is.", tool_calls=[call("a")], extra_content=extra)
+    again = assistant(said, tool_calls=[call("a")], extra_content=extra)
     _, turns, dropped = sent(HELLO, again, result("a", "seen"))
     assert turns == [HELLO, assistant(SEARCHED), user([came("a", content="seen")])]
     assert dropped == ()
