@@ -165,6 +165,19 @@ class ResponseFormat(Said, Struct):
     json_schema: JSONSchema | None = None
 
 
+class UserLocation(Said, Struct):
+    """Where the user is, about: `city`, `country`, `region` and `timezone`."""
+
+    approximate: dict[str, Any]
+
+
+class WebSearchOptions(Said, Struct):
+    """That the model may search, and how."""
+
+    search_context_size: str | None = None
+    user_location: UserLocation | None = None
+
+
 class _Messages(Struct):
     messages: list[Message]
 

@@ -147,6 +147,7 @@ def detail(index: int, **members: Any) -> JSON:
     [
         ([text("Hi.")], {"content": "Hi."}),
         ([text("")], {"content": ""}),
+        ([THINKING, text("")], {"content": ""}),
         ([], {"content": None}),
         (
             [THINKING, text("Hi.")],
@@ -384,6 +385,13 @@ def test_what_is_no_answer(document: Any, kind: type[GatewayError] | None, statu
         parsed(document)
     assert isinstance(failed.value, kind or UpstreamError)
     assert failed.value.status == status
+
+
+@pytest.mark.parametrize("block", [NEW, use("a", {"x": "ä"}), text("ä")])
+def test_an_answer_that_is_not_in_utf_8(block: JSON) -> None:
+    body = json.dumps(message(block), ensure_ascii=False).replace("sides", "ä").encode("latin-1")
+    with pytest.raises(UpstreamError):
+        DIALECT.parse_response(body, Head(model="asked", received=7))
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,11 @@ def test_members_that_are_refused(members: dict[str, Any], where: str) -> None:
     assert refused.value.param == where
 
 
+def test_how_much_is_searched_cannot_be_said() -> None:
+    sent = built(web_search_options={"search_context_size": "high"})
+    assert sent.dropped == ("web_search_options.search_context_size",)
+
+
 def test_betas_travel_in_a_header() -> None:
     sent = built(anthropic_beta=["interleaved-thinking-2025-05-14", "b"])
     assert sent.headers == ((b"anthropic-beta", b"interleaved-thinking-2025-05-14,b"),)
@@ -269,6 +274,26 @@ def test_betas_travel_in_a_header() -> None:
         ),
         ({"tools": [PLAIN], "parallel_tool_calls": True}, {}),
         ({"tools": []}, {"tools": None}),
+        (
+            {"tools": [PLAIN], "web_search_options": {"search_context_size": "medium"}},
+            {"tools": [LOOK, {"type": "web_search_20250305", "name": "web_search"}]},
+        ),
+        (
+            {
+                "web_search_options": {
+                    "user_location": {"type": "approximate", "approximate": {"country": "DE"}}
+                }
+            },
+            {
+                "tools": [
+                    {
+                        "type": "web_search_20250305",
+                        "name": "web_search",
+                        "user_location": {"type": "approximate", "country": "DE"},
+                    }
+                ]
+            },
+        ),
     ],
 )
 def test_tools(members: dict[str, Any], sent: dict[str, Any]) -> None:

@@ -41,6 +41,8 @@ def parse_response(body: bytes, head: Head) -> Answer:
     """
     try:
         message = MESSAGE.decode(body)
+        if not body.isascii():
+            body.decode()  # What stays as it was written has not been looked at.
     except MALFORMED:
         raise parse_refusal(body) from None
     if message.content is None:

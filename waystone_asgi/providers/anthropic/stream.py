@@ -41,6 +41,7 @@ class MessagesStream(TranslatedStream):
         self.open(head.headers.get("request-id"), None)
         self._counts = Counts()
         self._blocks: dict[int, Opened] = {}
+        self._spoke = False
         self._length = 0
         self._calls = 0
         self._details = 0
@@ -84,7 +85,8 @@ class MessagesStream(TranslatedStream):
             function = Function(said.name, "")
             self.write(Delta(tool_calls=[Call(number, said.id, "function", function)]))
         elif isinstance(said, SaidText):
-            self._say(block, said.text, first=not self.started)
+            self._say(block, said.text, first=not self._spoke)
+            self._spoke = True
         elif not self.started:
             self.write(Delta())
         if isinstance(said, SaidThinking):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...wire.conversations import Tool, read_tool_choice, read_tools
+from ...wire.conversations import Tool, WebSearchOptions, read_tool_choice, read_tools
 from ...wire.fields import Fields
 from .parts import refuse
 
@@ -18,14 +18,15 @@ _FORCED = ("any", "tool")
 
 def write_tools(fields: Fields) -> dict[str, Any]:
     """`tools` and `tool_choice`. Raises `InvalidRequestError`."""
-    documents = fields.take("tools", list[dict[str, Any]])
-    if not documents:
+    read = read_tools(fields.take("tools", list[dict[str, Any]]) or [])
+    tools = [_write_tool(tool, f"tools[{index}]") for index, tool in enumerate(read)]
+    tools += _write_search(fields)
+    if not tools:
         # Without tools nothing is parallel, and only a call that has to be made is lost.
         fields.take("parallel_tool_calls")
         if fields.take("tool_choice") not in (None, "auto", "none"):
             fields.drop("tool_choice")
         return {}
-    tools = [_write_tool(tool, f"tools[{i}]") for i, tool in enumerate(read_tools(documents))]
     choice = _write_choice(fields)
     return {"tools": tools, "tool_choice": choice} if choice else {"tools": tools}
 
@@ -53,6 +54,19 @@ def _write_tool(tool: Tool, where: str) -> dict[str, Any]:
         written["strict"] = function.strict
     beside = {name: v for name, v in tool.document.items() if name not in ("type", "function")}
     return written | beside
+
+
+def _write_search(fields: Fields) -> list[dict[str, Any]]:
+    """The provider's own search, where the caller wants one by OpenAI's option."""
+    options = fields.take("web_search_options", WebSearchOptions)
+    if options is None:
+        return []
+    if options.search_context_size not in (None, "medium"):
+        fields.drop("web_search_options.search_context_size")
+    search: dict[str, Any] = {"type": "web_search_20250305", "name": "web_search"}
+    if options.user_location is not None:
+        search["user_location"] = {"type": "approximate", **options.user_location.approximate}
+    return [search]
 
 
 def _write_choice(fields: Fields) -> dict[str, Any]:
