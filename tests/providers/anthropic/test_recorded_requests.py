@@ -19,7 +19,7 @@ EXCEPT = {
 }
 """What cannot be said in OpenAI's form, as the contract has it."""
 
-EXPRESSIBLE = [pytest.param(x, id=x.id) for x in EXCHANGES if x.id not in EXCEPT]
+EXPRESSIBLE: list[Any] = [pytest.param(x, id=x.id) for x in EXCHANGES if x.id not in EXCEPT]
 
 
 def without_defaults(body: dict[str, Any]) -> dict[str, Any]:
