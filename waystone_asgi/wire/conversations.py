@@ -1,9 +1,9 @@
 """Chat requests as dialects read them that write another: all messages, parts, calls and tools.
 
 The vocabulary is that of OpenAI's API reference, and of the vendors whose additions clients know:
-`reasoning_content` (DeepSeek), `reasoning_details` (OpenRouter), `extra_content` (Google),
-`cache_control`, `citations` of a file and `is_error` of a result (Anthropic). What is no member
-here is ignored. Nothing is decided.
+`reasoning_content` (DeepSeek), `reasoning_details` and `video_url` (OpenRouter), `extra_content`
+(Google), `cache_control`, `citations` of a file and `is_error` of a result (Anthropic). What is no
+member here is ignored. Nothing is decided.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Part(Said, Struct):
     image_url: ImageURL | None = None
     input_audio: InputAudio | None = None
     file: InputFile | None = None
+    video_url: ImageURL | None = None
     citations: dict[str, Any] | None = None
     cache_control: dict[str, Any] | None = None
 
