@@ -19,7 +19,7 @@ TIERS = {
     " allowances"
     " sinks entities limits guards",
     "rooms": "authentication identity catalog providers rules usage pricing",
-    "words": "wire sse records charges tables verdicts",
+    "words": "wire sse eventstream records charges tables verdicts",
     "ground": "types exceptions loops pieces recent sqlite tracebacks",
 }
 ALLOWED = {
