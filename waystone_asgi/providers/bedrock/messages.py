@@ -1,0 +1,216 @@
+"""The messages of a request as Converse has them: what is told beforehand, and turns.
+
+In: messages in OpenAI's form. Out: a `Conversation`. Turns alternate, so that what follows in the
+same role is one; results of tools are of the user's. Blank text is left out: Bedrock refuses it,
+and it says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from ...exceptions import InvalidRequestError
+from ...wire.bedrock import ContentBlock, ToolUse
+from ...wire.bedrock import Message as Turn
+from ...wire.chat import DOCUMENT
+from ...wire.conversations import FunctionCall, Message, Part, decode_messages
+from ...wire.fields import Fields
+from ...wire.members import MALFORMED
+from ...wire.requests import ChatRequest
+from .families import Family
+from .media import audio_block, file_block, media_block
+from .reasoning import write_reasoning
+
+OWN = {
+    "image": "image",
+    "document": "document",
+    "video": "video",
+    "audio": "audio",
+    "guardContent": "guard_content",
+    "searchResult": "search_result",
+    "cachePoint": "cache_point",
+}
+"""Parts that are Converse's own blocks: the member of that name passes as it is."""
+
+_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
+_ARGUMENTS = msgspec.json.Decoder(dict[str, Any])
+_TTLS = ("5m", "1h")
+
+
+class Conversation:
+    """What was said: `system`, `turns`, and the names of the functions that were `called`."""
+
+    def __init__(self, request: ChatRequest, family: Family, fields: Fields) -> None:
+        self.system: list[ContentBlock] = []
+        self.turns: list[Turn] = []
+        self.called: dict[str, None] = {}
+        self._request = request
+        self._family = family
+        self._fields = fields
+        self._ids: set[str] = set()
+        self._names: set[str] = set()
+        self._function = ""
+        for index, message in enumerate(decode_messages(request)):
+            self._read(message, f"messages[{index}]", index)
+
+    @property
+    def is_unproved(self) -> bool:
+        """Whether it goes on from calls before which no reasoning is kept."""
+        if len(self.turns) < 2 or not any(block.tool_result for block in self.turns[-1].content):
+            return False
+        return self.turns[-2].content[0].reasoning_content is None
+
+    def _read(self, message: Message, where: str, index: int) -> None:
+        if message.name and message.role != "function":
+            self._fields.drop("messages[].name")
+        if message.role == "assistant":
+            blocks = self._answer(message, where, index)
+        elif message.role in ("tool", "function"):
+            blocks = self._result(message, where)
+        else:
+            blocks = self._blocks(message, where, index)
+        blocks += _cache_point(message.cache_control)
+        if message.role in ("system", "developer"):
+            self.system += blocks
+        else:
+            self._add("assistant" if message.role == "assistant" else "user", blocks)
+
+    def _add(self, role: str, blocks: list[ContentBlock]) -> None:
+        if self.turns and self.turns[-1].role == role:
+            self.turns[-1].content += blocks
+        elif blocks:
+            self.turns.append(Turn(role, blocks))
+
+    def _blocks(self, message: Message, where: str, index: int) -> list[ContentBlock]:
+        blocks: list[ContentBlock] = []
+        for position, part in enumerate(message.parts):
+            block = self._block(part, f"{where}.content[{position}]", (index, position))
+            blocks += [] if block is None else [block]
+            blocks += _cache_point(part.cache_control)
+        return blocks
+
+    def _block(self, part: Part, where: str, at: tuple[int, int]) -> ContentBlock | None:
+        """The block of a part, or None where it is blank."""
+        if part.type in ("text", "refusal"):
+            text = part.text or part.refusal
+            return ContentBlock(text=text) if text.strip() else None
+        if part.type in ("image_url", "video_url"):
+            media = part.image_url if part.type == "image_url" else part.video_url
+            if media is None:
+                path = f"{where}.{part.type}"
+                raise InvalidRequestError(f"{path}: is missing.", param=path)
+            if media.detail not in (None, "auto"):
+                self._fields.drop(f"messages[].content[].{part.type}.detail")
+            return media_block(media.url, f"{where}.{part.type}.url")
+        if part.type == "file":
+            return self._document(file_block(part.file, f"{where}.file"), part)
+        if part.type == "input_audio":
+            return audio_block(part.input_audio, f"{where}.input_audio")
+        if part.type in OWN:
+            return ContentBlock(**{OWN[part.type]: self._own(part.type, *at)})
+        raise InvalidRequestError(
+            f"{where}.type: {part.type[:64]!r} is no type of part that Bedrock takes.",
+            param=f"{where}.type",
+        )
+
+    def _document(self, block: ContentBlock, part: Part) -> ContentBlock:
+        """A file with what is asked of it, and a name that no other has: Bedrock refuses such."""
+        if (document := block.document) is None:
+            return block
+        name, count = document["name"], 1
+        while document["name"] in self._names:
+            count += 1
+            document["name"] = f"{name[:190]} ({count})"
+        self._names.add(document["name"])
+        if part.citations is not None:
+            document["citations"] = part.citations
+        return block
+
+    def _own(self, type: str, index: int, position: int) -> Any:
+        part = DOCUMENT.decode(self._request.members["messages"])[index]["content"][position]
+        if not isinstance(part.get(type), dict):
+            where = f"messages[{index}].content[{position}].{type}"
+            raise InvalidRequestError(f"{where}: expected an object.", param=where)
+        return part[type]
+
+    def _answer(self, message: Message, where: str, index: int) -> list[ContentBlock]:
+        """What the model said: how it came to it, what it said, what it wanted called."""
+        if message.audio is not None:
+            self._fields.drop("messages[].audio")
+        blocks = write_reasoning(message, self._family, self._fields, where)
+        blocks += self._blocks(message, where, index)
+        if message.refusal and message.refusal.strip():
+            blocks.append(ContentBlock(text=message.refusal))
+        blocks += self._calls(message, where)
+        return blocks
+
+    def _calls(self, message: Message, where: str) -> Iterator[ContentBlock]:
+        for index, call in enumerate(message.tool_calls or ()):
+            path = f"{where}.tool_calls[{index}]"
+            if call.type != "function":
+                raise InvalidRequestError(
+                    f"{path}.type: Bedrock has functions only.", param=f"{path}.type"
+                )
+            yield self._call(call.id, call.function, f"{path}.function.arguments")
+        if message.function_call is not None:
+            self._function = f"{where}.{message.function_call.name}"
+            path = f"{where}.function_call.arguments"
+            yield self._call(self._function, message.function_call, path)
+
+    def _call(self, id: str, function: FunctionCall, where: str) -> ContentBlock:
+        self._ids.add(id)
+        self.called[function.name] = None
+        arguments = function.arguments.strip() or "{}"
+        try:
+            _ARGUMENTS.decode(arguments)
+        except MALFORMED:
+            raise InvalidRequestError(f"{where}: expected a JSON object.", param=where) from None
+        written = msgspec.Raw(arguments.encode())
+        return ContentBlock(tool_use=ToolUse(_id(id), function.name, written))
+
+    def _result(self, message: Message, where: str) -> list[ContentBlock]:
+        """What a call came to. `extra_content.bedrock.toolResult` has members that OpenAI has not,
+        such as a `content` with JSON in it.
+        """
+        id = self._function if message.role == "function" else message.tool_call_id
+        if id not in self._ids:
+            path = f"{where}.tool_call_id"
+            raise InvalidRequestError(f"{path}: no message before it has this call.", param=path)
+        content = [{"text": part.text} for part in message.parts if part.text.strip()]
+        result: dict[str, Any] = {"toolUseId": _id(id), "content": content}
+        if message.is_error:
+            result["status"] = "error"
+        result.update(_extra(message.extra_content))
+        blocks = [ContentBlock(tool_result=result)]
+        for part in message.parts:
+            blocks += _cache_point(part.cache_control)
+        return blocks
+
+
+def _extra(content: Any) -> dict[str, Any]:
+    try:
+        extra = content["bedrock"]["toolResult"]
+    except (KeyError, TypeError, IndexError):
+        return {}
+    return extra if isinstance(extra, dict) else {}
+
+
+def _cache_point(control: dict[str, Any] | None) -> list[ContentBlock]:
+    """The block that says: up to here, where a part or a message is marked so."""
+    return [] if control is None else [ContentBlock(cache_point=cache_point(control))]
+
+
+def cache_point(control: dict[str, Any]) -> dict[str, Any]:
+    """What `cache_control` is to Bedrock."""
+    ttl = control.get("ttl")
+    return {"type": "default", "ttl": ttl} if ttl in _TTLS else {"type": "default"}
+
+
+def _id(id: str) -> str:
+    """The id of a call, or one made of it where Bedrock could not take it."""
+    return id if _ID.fullmatch(id) else f"call_{sha256(id.encode()).hexdigest()[:32]}"

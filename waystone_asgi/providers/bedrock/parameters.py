@@ -1,0 +1,143 @@
+"""How a model is to answer: `inferenceConfig`, and what only some families take beside it.
+
+What a model would refuse is left out and named, rather than sent and refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...wire.conversations import ResponseFormat
+from ...wire.fields import Fields
+from ...wire.members import encode
+from .families import BUDGETS, EFFORTS, LEAST_BUDGET, Family
+
+_LEAST_TOP_P = 0.95
+_SAY_NOTHING: dict[str, Any] = {
+    "n": 1,
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+    "parallel_tool_calls": True,
+}
+
+
+class Parameters:
+    """The members `inferenceConfig`, `additionalModelRequestFields` and `outputConfig`."""
+
+    def __init__(self, fields: Fields, family: Family, *, may_think: bool) -> None:
+        self.inference: dict[str, Any] = {}
+        self.additional: dict[str, Any] = {}
+        self.output: dict[str, Any] = {}
+        self._fields = fields
+        self._family = family
+        for name, nothing in _SAY_NOTHING.items():
+            if fields.take(name) not in (None, nothing):
+                fields.drop(name)
+        self._limit()
+        self._sample()
+        self._format()
+        self._think(may_think)
+        self.additional.update(fields.take("additionalModelRequestFields", dict[str, Any]) or {})
+        self.output.update(fields.take("outputConfig", dict[str, Any]) or {})
+
+    def _limit(self) -> None:
+        bound = self._fields.take("max_completion_tokens", int)
+        other = self._fields.take("max_tokens", int)
+        if (bound := bound or other) is not None:
+            self.inference["maxTokens"] = bound
+        stops = self._fields.take("stop", str | list[str])
+        if stops:
+            self.inference["stopSequences"] = [stops] if isinstance(stops, str) else stops
+
+    def _sample(self) -> None:
+        """OpenAI's temperatures go up to 2, and Bedrock's to 1."""
+        for name, own in (("temperature", "temperature"), ("top_p", "topP")):
+            value = self._fields.take(name, int | float)
+            if value is not None and value > 1:
+                self._fields.drop(name)
+            elif value is not None:
+                self.inference[own] = value
+        top_k = self._fields.take("top_k", int)
+        if top_k is None:
+            return
+        if not self._family.top_k:
+            self._fields.drop("top_k")
+            return
+        *parents, last = self._family.top_k
+        inner = self.additional
+        for name in parents:
+            inner = inner.setdefault(name, {})
+        inner[last] = top_k
+
+    def _format(self) -> None:
+        """A schema; Bedrock has no word for JSON of any kind."""
+        format = self._fields.take("response_format", ResponseFormat) or ResponseFormat()
+        schema = format.json_schema
+        if format.type == "json_schema" and schema is not None and schema.schema is not None:
+            structure = {"name": schema.name, "schema": encode(schema.schema).decode()}
+            if schema.description:
+                structure["description"] = schema.description
+            self.output["textFormat"] = {
+                "type": "json_schema",
+                "structure": {"jsonSchema": structure},
+            }
+        elif format.type != "text":
+            self._fields.drop("response_format")
+
+    def _think(self, may_think: bool) -> None:
+        effort = self._fields.take("reasoning_effort", str)
+        if (thinking := self._fields.take("thinking")) is not None:
+            self.additional["thinking"] = thinking
+        elif effort is not None and (not may_think or not self._told(effort)):
+            self._fields.drop("reasoning_effort")
+
+    def _told(self, effort: str) -> bool:
+        """Whether the model can be told how hard it is to think."""
+        thinking = self._family.thinking
+        if effort == "none":
+            return thinking != "effort"  # The others think only when they are told to.
+        if effort not in EFFORTS or thinking is None:
+            return False
+        if thinking == "effort":
+            self.additional["reasoning_effort"] = EFFORTS[effort]
+        elif thinking == "nova":
+            self._think_as_nova(EFFORTS[effort])
+        elif thinking == "adaptive":
+            self.additional["thinking"] = {"type": "adaptive"}
+            self.output["effort"] = effort if effort == "xhigh" else EFFORTS[effort]
+            self._sample_as_it_thinks()
+        else:
+            return self._think_within(BUDGETS[effort])
+        return True
+
+    def _think_as_nova(self, effort: str) -> None:
+        """With the highest effort, Nova takes no bound and no sampling."""
+        self.additional["reasoningConfig"] = {"type": "enabled", "maxReasoningEffort": effort}
+        if effort == "high":
+            self._leave_out("temperature", "temperature")
+            self._leave_out("topP", "top_p")
+            self._leave_out("maxTokens", "max_completion_tokens")
+            if self.additional.pop("inferenceConfig", None) is not None:
+                self._fields.drop("top_k")
+
+    def _think_within(self, budget: int) -> bool:
+        """Whether there is room to think in what the answer may have."""
+        budget = min(budget, self.inference.get("maxTokens", budget + 1) - 1)
+        if budget < LEAST_BUDGET:
+            return False
+        self.additional["thinking"] = {"type": "enabled", "budget_tokens": budget}
+        self._sample_as_it_thinks()
+        return True
+
+    def _sample_as_it_thinks(self) -> None:
+        """While it thinks, Claude takes one temperature, nearly all tokens, and no `top_k`."""
+        if self.inference.get("temperature", 1) != 1:
+            self._leave_out("temperature", "temperature")
+        if self.inference.get("topP", 1) < _LEAST_TOP_P:
+            self._leave_out("topP", "top_p")
+        if self.additional.pop("top_k", None) is not None:
+            self._fields.drop("top_k")
+
+    def _leave_out(self, own: str, name: str) -> None:
+        if self.inference.pop(own, None) is not None:
+            self._fields.drop(name)
