@@ -95,7 +95,7 @@ class _Spoken:
 
     def message(self) -> AnswerMessage:
         return AnswerMessage(
-            content="".join(self._text) if self._text else None,
+            content="".join(self._text) or (None if self._calls else ""),
             annotations=self._annotations,
             reasoning_content="".join(self._reasoning) or UNSET,
             reasoning_details=self._details or UNSET,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...exceptions import InvalidRequestError
 from ...wire.conversations import ResponseFormat
 from ...wire.fields import Fields
 from ...wire.members import encode
@@ -41,13 +42,19 @@ class Parameters:
         self.output.update(fields.take("outputConfig", dict[str, Any]) or {})
 
     def _limit(self) -> None:
-        bound = self._fields.take("max_completion_tokens", int)
-        other = self._fields.take("max_tokens", int)
+        bound, other = map(self._whole, ("max_completion_tokens", "max_tokens"))
         if (bound := bound or other) is not None:
             self.inference["maxTokens"] = bound
         stops = self._fields.take("stop", str | list[str])
         if stops:
             self.inference["stopSequences"] = [stops] if isinstance(stops, str) else stops
+
+    def _whole(self, name: str) -> int | None:
+        """A whole number, whatever its spelling."""
+        value = self._fields.take(name, int | float)
+        if value is not None and value != int(value):
+            raise InvalidRequestError(f"{name}: Expected a whole number.", param=name)
+        return None if value is None else int(value)
 
     def _sample(self) -> None:
         """OpenAI's temperatures go up to 2, and Bedrock's to 1."""
