@@ -7,12 +7,12 @@ is decided.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from .chat import ABSENT, Said
+from .chat import ABSENT, Count, Said
 
 
 class ReasoningText(Said, Struct, rename="camel", omit_defaults=True, gc=False):
@@ -149,20 +149,23 @@ class ConverseResponse(Trailer, rename="camel"):
     additional_model_response_fields: Any = None
 
 
+Tokens = Annotated[int, Meta(ge=0)]
+
+
 class CacheDetail(Struct, rename="camel", gc=False):
     """What was written to a cache that keeps it for `ttl`."""
 
     ttl: str = ""
-    input_tokens: int = 0
+    input_tokens: Tokens = 0
 
 
 class TokenUsage(Struct, rename="camel"):
     """Token counts. The cache is no part of `input_tokens` here."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_input_tokens: int | None = None
-    cache_write_input_tokens: int | None = None
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
+    cache_read_input_tokens: Count = None
+    cache_write_input_tokens: Count = None
     cache_details: list[CacheDetail] | None = None
 
 

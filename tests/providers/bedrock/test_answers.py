@@ -62,6 +62,12 @@ CASES: dict[str, tuple[str, list[dict[str, Any]], list[bytes], dict[str, Any]]] 
         {"content": "Héllo"},
     ),
     "nothing": (CLAUDE, [{"text": ""}], [delta(0, text=""), stop(0)], {}),
+    "blocks that are empty or unknown": (
+        CLAUDE,
+        [{}, {"text": "A"}, {"hologram": {"a": 1}}],
+        [stop(0), delta(1, text="A"), stop(1), start(2), delta(2, hologram={"a": 1}), stop(2)],
+        {"content": "A"},
+    ),
     "no blocks": (CLAUDE, [], [], {}),
     "calls": (
         NOVA,
@@ -415,6 +421,7 @@ def test_the_tier_and_the_model_that_answered_are_told() -> None:
             Usage(input_tokens=5),
         ),
         ({"inputTokens": "many"}, None),
+        ({"inputTokens": 1, "outputTokens": -1}, None),
         ([], None),
     ],
 )

@@ -243,6 +243,24 @@ def test_documents_have_names_of_their_own() -> None:
     assert names == ["x", "x (2)", "y" * 200, "x (3)", "y" * 190 + " (2)"]
 
 
+def test_documents_may_be_named_as_if_they_were_numbered() -> None:
+    names = ["x (2)", "x", "x", "x", "x (2)"]
+    files = [file(file_data="data:text/plain,Hi", filename=f"{name}.txt") for name in names]
+    body, _ = ask([user([*files, "A"])])
+    written = [block["document"]["name"] for block in body["messages"][0]["content"][:-1]]
+    assert written == ["x (2)", "x", "x (3)", "x (4)", "x (2) (2)"]
+
+
+def test_documents_of_bedrocks_own_form_pass_as_they_are() -> None:
+    own = {"format": "txt", "name": "n_1", "source": {"text": "A"}, "context": "C"}
+    parts = [
+        {"type": "document", "document": own},
+        {"type": "document", "document": own | {"name": "m"}},
+    ]
+    body, _ = ask([user([*parts, "A"])])
+    assert body["messages"][0]["content"][0] == {"document": own}
+
+
 @pytest.mark.parametrize(
     ("part", "where", "says"),
     [
@@ -411,6 +429,11 @@ def test_results_may_say_what_openai_has_no_word_for(extra: Any, block: dict[str
         ([result("B"), called(call())], "[0].tool_call_id", "no message before it"),
         ([called(call()), result("B", "call_2")], "[1].tool_call_id", "no message before it"),
         ([{"role": "function", "name": "f", "content": "B"}], "[0].tool_call_id", "no message"),
+        (
+            [{"role": "system", "content": [image_url("data:image/png,A")]}, user("A")],
+            "[0].content",
+            "text only",
+        ),
         ([user([{"type": "image_url", "image_url": {}}])], "[0].content[0].image_url", "url"),
     ],
     ids=lambda value: "",

@@ -32,6 +32,9 @@ from .trailers import (
     service_tier,
 )
 
+_UNKNOWN = ContentBlock()
+"""A block that is empty, or has only what came after this was written."""
+
 
 def parse_response(body: bytes, head: Head) -> Answer:
     """The answer in OpenAI's form. Raises `UpstreamError` for what is none."""
@@ -90,7 +93,7 @@ class _Spoken:
             self._calls.append(Call(id=use.tool_use_id, type="function", function=function))
         elif block.citations_content is not None:
             self._cite(block.citations_content)
-        else:
+        elif block != _UNKNOWN:
             self.others.append(block)
 
     def message(self) -> AnswerMessage:

@@ -40,6 +40,7 @@ OWN = {
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _ARGUMENTS = msgspec.json.Decoder(dict[str, Any])
 _TTLS = ("5m", "1h")
+_LONGEST_NAME = 190  # Bedrock takes 200, of which a number may need some.
 
 
 class Conversation:
@@ -53,7 +54,8 @@ class Conversation:
         self._family = family
         self._fields = fields
         self._ids: set[str] = set()
-        self._names: set[str] = set()
+        self._names: dict[str, int] = {}
+        self._document: list[Any] = []
         self._function = ""
         for index, message in enumerate(decode_messages(request)):
             self._read(message, f"messages[{index}]", index)
@@ -76,9 +78,16 @@ class Conversation:
             blocks = self._blocks(message, where, index)
         blocks += _cache_point(message.cache_control)
         if message.role in ("system", "developer"):
-            self.system += blocks
+            self._tell(blocks, where)
         else:
             self._add("assistant" if message.role == "assistant" else "user", blocks)
+
+    def _tell(self, blocks: list[ContentBlock], where: str) -> None:
+        for block in blocks:
+            if not (block.text or block.guard_content or block.cache_point):
+                path = f"{where}.content"
+                raise InvalidRequestError(f"{path}: Bedrock takes text only here.", param=path)
+        self.system += blocks
 
     def _add(self, role: str, blocks: list[ContentBlock]) -> None:
         if self.turns and self.turns[-1].role == role:
@@ -108,7 +117,7 @@ class Conversation:
                 self._fields.drop(f"messages[].content[].{part.type}.detail")
             return media_block(media.url, f"{where}.{part.type}.url")
         if part.type == "file":
-            return self._document(file_block(part.file, f"{where}.file"), part)
+            return self._file(file_block(part.file, f"{where}.file"), part)
         if part.type == "input_audio":
             return audio_block(part.input_audio, f"{where}.input_audio")
         if part.type in OWN:
@@ -118,21 +127,24 @@ class Conversation:
             param=f"{where}.type",
         )
 
-    def _document(self, block: ContentBlock, part: Part) -> ContentBlock:
+    def _file(self, block: ContentBlock, part: Part) -> ContentBlock:
         """A file with what is asked of it, and a name that no other has: Bedrock refuses such."""
         if (document := block.document) is None:
             return block
-        name, count = document["name"], 1
-        while document["name"] in self._names:
-            count += 1
-            document["name"] = f"{name[:190]} ({count})"
-        self._names.add(document["name"])
+        name = unique = document["name"]
+        while (count := self._names.get(unique, 0)) > 0:
+            self._names[name] += 1
+            unique = f"{name[:_LONGEST_NAME]} ({self._names[name]})"
+        self._names[unique] = count + 1
+        document["name"] = unique
         if part.citations is not None:
             document["citations"] = part.citations
         return block
 
     def _own(self, type: str, index: int, position: int) -> Any:
-        part = DOCUMENT.decode(self._request.members["messages"])[index]["content"][position]
+        """A block as it was written."""
+        self._document = self._document or DOCUMENT.decode(self._request.members["messages"])
+        part = self._document[index]["content"][position]
         if not isinstance(part.get(type), dict):
             where = f"messages[{index}].content[{position}].{type}"
             raise InvalidRequestError(f"{where}: expected an object.", param=where)
