@@ -12,6 +12,7 @@ from waystone_asgi.providers.bedrock.families import family_of
 
 from .asking import CLAUDE, NOVA, ask, build
 
+SONNET = "us.anthropic.claude-sonnet-4-6"
 OPUS = "global.anthropic.claude-opus-4-7"
 OLD = "anthropic.claude-3-haiku-20240307-v1:0"
 NOVA_1 = "amazon.nova-pro-v1:0"
@@ -58,7 +59,8 @@ def test_how_to_sample(
     [
         (CLAUDE, {"top_k": 5}, ()),
         (OLD, {"top_k": 5}, ()),
-        (OPUS, {"top_k": 5}, ()),
+        (SONNET, {"top_k": 5}, ()),
+        (OPUS, None, ("top_k",)),
         (NOVA, {"inferenceConfig": {"topK": 5}}, ()),
         (NOVA_1, {"inferenceConfig": {"topK": 5}}, ()),
         ("cohere.command-r-plus-v1:0", {"k": 5}, ()),
@@ -118,7 +120,7 @@ def nova(effort: str) -> dict[str, Any]:
     return {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": effort}}
 
 
-ADAPTIVE = {"thinking": {"type": "adaptive"}}
+ADAPTIVE = {"thinking": {"type": "adaptive", "display": "summarized"}}
 
 
 @pytest.mark.parametrize(
@@ -126,10 +128,13 @@ ADAPTIVE = {"thinking": {"type": "adaptive"}}
     [
         (CLAUDE, "minimal", {}, budget(1024), None, ()),
         (CLAUDE, "low", {}, budget(1024), None, ()),
-        (CLAUDE, "medium", {}, budget(8192), None, ()),
-        (CLAUDE, "high", {}, budget(24576), None, ()),
-        (CLAUDE, "xhigh", {}, budget(32768), None, ()),
-        (CLAUDE, "high", {"max_tokens": 2000}, budget(1999), None, ()),
+        (CLAUDE, "medium", {}, budget(2048), None, ()),
+        (CLAUDE, "low", {"max_tokens": 10_000}, budget(2000), None, ()),
+        (CLAUDE, "medium", {"max_tokens": 10_000}, budget(5000), None, ()),
+        (CLAUDE, "high", {"max_tokens": 10_000}, budget(8000), None, ()),
+        (CLAUDE, "xhigh", {"max_tokens": 10_000}, budget(9500), None, ()),
+        (CLAUDE, "max", {"max_tokens": 10_000}, budget(9500), None, ()),
+        (CLAUDE, "high", {"max_tokens": 1025}, budget(1024), None, ()),
         (CLAUDE, "high", {"max_tokens": 1024}, None, None, EFFORT),
         (CLAUDE, "none", {}, None, None, ()),
         (CLAUDE, "huge", {}, None, None, EFFORT),
@@ -146,9 +151,11 @@ ADAPTIVE = {"thinking": {"type": "adaptive"}}
         (CLAUDE, "low", {"tools": [TOOL], "tool_choice": "auto"}, budget(1024), None, ()),
         (CLAUDE, "low", {"messages": UNPROVED}, None, None, EFFORT),
         (CLAUDE, "low", {"messages": PROVED}, budget(1024), None, ()),
-        (OPUS, "minimal", {}, ADAPTIVE, {"effort": "low"}, ()),
-        (OPUS, "medium", {"temperature": 0}, ADAPTIVE, {"effort": "medium"}, ("temperature",)),
-        (OPUS, "xhigh", {}, ADAPTIVE, {"effort": "xhigh"}, ()),
+        (SONNET, "minimal", {"top_p": 1}, ADAPTIVE, {"effort": "low"}, ()),
+        (SONNET, "medium", {"temperature": 0}, ADAPTIVE, {"effort": "medium"}, ("temperature",)),
+        (SONNET, "none", {}, {"thinking": {"type": "disabled"}}, None, ()),
+        (OPUS, "xhigh", {"temperature": 1, "top_p": 1}, ADAPTIVE, {"effort": "xhigh"}, ()),
+        (OPUS, "max", {"top_p": 0.99}, ADAPTIVE, {"effort": "max"}, ("top_p",)),
         (OPUS, "low", {"messages": UNPROVED}, ADAPTIVE, {"effort": "low"}, ()),
         (NOVA, "minimal", {"max_tokens": 9}, nova("low"), None, ()),
         (NOVA, "medium", {"tools": [TOOL], "tool_choice": "required"}, nova("medium"), None, ()),
@@ -164,7 +171,7 @@ ADAPTIVE = {"thinking": {"type": "adaptive"}}
         (NOVA, "none", {}, None, None, ()),
         (NOVA_1, "low", {}, None, None, EFFORT),
         (GPT, "minimal", {}, {"reasoning_effort": "low"}, None, ()),
-        (GPT, "high", {}, {"reasoning_effort": "high"}, None, ()),
+        (GPT, "max", {}, {"reasoning_effort": "high"}, None, ()),
         (GPT, "none", {}, None, None, EFFORT),
         (LLAMA, "low", {}, None, None, EFFORT),
         (LLAMA, "none", {}, None, None, ()),

@@ -31,11 +31,13 @@ class Family(Struct, frozen=True, kw_only=True, gc=False):
 
     `thinking` is how they are told to reason: `adaptive` beside Converse's own effort, with a
     `budget` of tokens, by Nova's `reasoningConfig`, or by a bare `reasoning_effort`; None where
-    they cannot be told. `top_k` is the path at which they take it. `proves` names the signatures
-    of their reasoning, which other platforms that have them take as well.
+    they cannot be told. `samples` is false where no temperature, `top_p` or `top_k` is taken, and
+    `top_k` the path at which it is. `proves` names the signatures of their reasoning, which other
+    platforms that have them take as well.
     """
 
     thinking: Thinking | None = None
+    samples: bool = True
     top_k: tuple[str, ...] = ()
     proves: str = OURS
 
@@ -52,6 +54,10 @@ _FAMILIES = (
         r"anthropic\.claude-(3-7|(opus|sonnet|haiku)-4(-[0-5])?(?!-?\d?\d\b))",
         Family(thinking="budget", top_k=_TOP_K, proves=CLAUDE),
     ),
+    (
+        r"anthropic\.claude-(opus-4-[78]|fable|mythos|(opus|sonnet|haiku)-[5-9])",
+        Family(thinking="adaptive", samples=False, proves=CLAUDE),
+    ),
     (r"anthropic\.claude-", Family(thinking="adaptive", top_k=_TOP_K, proves=CLAUDE)),
     (r"amazon\.nova-2-", Family(thinking="nova", top_k=_NOVA_TOP_K)),
     (r"amazon\.nova-", Family(top_k=_NOVA_TOP_K)),
@@ -62,14 +68,15 @@ _FAMILIES = (
 _KNOWN = tuple((re.compile(pattern), family) for pattern, family in _FAMILIES)
 _UNKNOWN = Family()
 
-BUDGETS: Mapping[str, int] = {
-    "minimal": 1024,
-    "low": 1024,
-    "medium": 8192,
-    "high": 24576,
-    "xhigh": 32768,
+PARTS: Mapping[str, float] = {
+    "minimal": 0.1,
+    "low": 0.2,
+    "medium": 0.5,
+    "high": 0.8,
+    "xhigh": 0.95,
+    "max": 0.95,
 }
-"""Tokens to reason with. OpenAI's efforts are amounts to Google alone, whose table this is."""
+"""The part of the bound that may be thought, as OpenRouter documents it for Claude."""
 
 EFFORTS: Mapping[str, str] = {
     "minimal": "low",
@@ -77,8 +84,9 @@ EFFORTS: Mapping[str, str] = {
     "medium": "medium",
     "high": "high",
     "xhigh": "high",
+    "max": "high",
 }
-"""OpenAI's efforts among the three that families have which know three."""
+"""Efforts among the three that there are for families which know three."""
 
 LEAST_BUDGET = 1024
 """The fewest tokens that Claude takes as a budget."""

@@ -11,29 +11,26 @@ from ...exceptions import InvalidRequestError
 from ...wire.conversations import ResponseFormat
 from ...wire.fields import Fields
 from ...wire.members import encode
-from .families import BUDGETS, EFFORTS, LEAST_BUDGET, Family
+from .families import EFFORTS, LEAST_BUDGET, PARTS, Family
 
 _LEAST_TOP_P = 0.95
-_SAY_NOTHING: dict[str, Any] = {
-    "n": 1,
-    "frequency_penalty": 0,
-    "presence_penalty": 0,
-    "parallel_tool_calls": True,
-}
+_BY_ITSELF = (("temperature", 1), ("top_p", 1))
 
 
 class Parameters:
     """The members `inferenceConfig`, `additionalModelRequestFields` and `outputConfig`."""
 
-    def __init__(self, fields: Fields, family: Family, *, may_think: bool) -> None:
+    def __init__(
+        self, fields: Fields, family: Family, *, most_tokens: int, may_think: bool
+    ) -> None:
         self.inference: dict[str, Any] = {}
         self.additional: dict[str, Any] = {}
         self.output: dict[str, Any] = {}
         self._fields = fields
         self._family = family
-        for name, nothing in _SAY_NOTHING.items():
-            if fields.take(name) not in (None, nothing):
-                fields.drop(name)
+        self._most_tokens = most_tokens
+        if fields.take("parallel_tool_calls") is False:
+            fields.drop("parallel_tool_calls")
         self._limit()
         self._sample()
         self._format()
@@ -60,13 +57,16 @@ class Parameters:
         """OpenAI's temperatures go up to 2, and Bedrock's to 1."""
         for name, own in (("temperature", "temperature"), ("top_p", "topP")):
             value = self._fields.take(name, int | float)
-            if value is not None and value > 1:
+            if value is None or (not self._family.samples and (name, value) in _BY_ITSELF):
+                continue
+            if value > 1 or not self._family.samples:
                 self._fields.drop(name)
-            elif value is not None:
+            else:
                 self.inference[own] = value
-        top_k = self._fields.take("top_k", int)
-        if top_k is None:
-            return
+        if (top_k := self._fields.take("top_k", int)) is not None:
+            self._cut_off(top_k)
+
+    def _cut_off(self, top_k: int) -> None:
         if not self._family.top_k:
             self._fields.drop("top_k")
             return
@@ -102,6 +102,8 @@ class Parameters:
         """Whether the model can be told how hard it is to think."""
         thinking = self._family.thinking
         if effort == "none":
+            if thinking == "adaptive":
+                self.additional["thinking"] = {"type": "disabled"}
             return thinking != "effort"  # The others think only when they are told to.
         if effort not in EFFORTS or thinking is None:
             return False
@@ -110,11 +112,11 @@ class Parameters:
         elif thinking == "nova":
             self._think_as_nova(EFFORTS[effort])
         elif thinking == "adaptive":
-            self.additional["thinking"] = {"type": "adaptive"}
-            self.output["effort"] = effort if effort == "xhigh" else EFFORTS[effort]
+            self.additional["thinking"] = {"type": "adaptive", "display": "summarized"}
+            self.output["effort"] = "low" if effort == "minimal" else effort
             self._sample_as_it_thinks()
         else:
-            return self._think_within(BUDGETS[effort])
+            return self._think_within(PARTS[effort])
         return True
 
     def _think_as_nova(self, effort: str) -> None:
@@ -127,10 +129,11 @@ class Parameters:
             if self.additional.pop("inferenceConfig", None) is not None:
                 self._fields.drop("top_k")
 
-    def _think_within(self, budget: int) -> bool:
+    def _think_within(self, part: float) -> bool:
         """Whether there is room to think in what the answer may have."""
-        budget = min(budget, self.inference.get("maxTokens", budget + 1) - 1)
-        if budget < LEAST_BUDGET:
+        bound = self.inference.get("maxTokens", self._most_tokens)
+        budget = max(int(bound * part), LEAST_BUDGET)
+        if budget >= bound:
             return False
         self.additional["thinking"] = {"type": "enabled", "budget_tokens": budget}
         self._sample_as_it_thinks()

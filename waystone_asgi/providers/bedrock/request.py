@@ -35,7 +35,9 @@ def build_request(request: ChatRequest, target: Target) -> Built:
     may_think = family.thinking not in ("adaptive", "budget") or not (
         is_forced(tools) or (family.thinking == "budget" and conversation.is_unproved)
     )
-    parameters = Parameters(fields, family, may_think=may_think)
+    parameters = Parameters(
+        fields, family, most_tokens=target.max_output_tokens, may_think=may_think
+    )
     converse = ConverseRequest(
         messages=conversation.turns,
         system=conversation.system,
