@@ -236,6 +236,7 @@ class Fault(Said, Struct, rename="camel", gc=False):
     type: str | None = msgspec.field(default=None, name="__type")
 
 
+BLOCKS = msgspec.json.Decoder(list[ContentBlock])
 RESPONSE = msgspec.json.Decoder(ConverseResponse)
 USAGE = msgspec.json.Decoder(TokenUsage)
 BLOCK_START = msgspec.json.Decoder(ContentBlockStart)

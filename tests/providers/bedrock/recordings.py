@@ -153,7 +153,11 @@ def read_message(message: dict[str, Any], finish_reason: str, usage: dict[str, A
             parts["cached_tokens"],
             parts.get("cache_write_tokens", 0),
         ),
-        citations=extra.get("citations", []),
+        citations=[
+            citation
+            for block in extra.get("content", ())
+            for citation in block.get("citationsContent", {}).get("citations", ())
+        ],
         trace=extra.get("trace"),
     )
 

@@ -35,6 +35,11 @@ WEB = {"title": "T", "location": {"web": {"url": "https://a.example/b", "domain"
 UNTITLED = {"location": {"web": {"url": "https://a.example/c"}}}
 PAGE = {"title": "D", "source": "s", "location": {"documentPage": {"documentIndex": 0, "start": 1}}}
 
+CITED = {
+    "content": [{"text": "wéb."}],
+    "citations": [WEB, PAGE, UNTITLED, {"location": {"web": {}}}],
+}
+
 
 def reasoning(**members: Any) -> dict[str, Any]:
     return {"reasoningContent": members}
@@ -52,6 +57,14 @@ def cited(url: str, title: str, start: int, end: int) -> dict[str, Any]:
     citation = {"url": url, "title": title, "start_index": start, "end_index": end}
     return {"type": "url_citation", "url_citation": citation}
 
+
+INTERLEAVED = [
+    {"text": "A"},
+    reasoning(reasoningText={"text": "r", "signature": "sig"}),
+    {"text": " "},
+    use("t1", "f", {}),
+    {"text": "B"},
+]
 
 # Each: the model, the blocks of a whole answer, the frames of the same, and the message.
 CASES: dict[str, tuple[str, list[dict[str, Any]], list[bytes], dict[str, Any]]] = {
@@ -186,17 +199,44 @@ CASES: dict[str, tuple[str, list[dict[str, Any]], list[bytes], dict[str, Any]]] 
             ],
         },
     ),
+    "reasoning between texts and behind a call": (
+        CLAUDE,
+        INTERLEAVED,
+        [
+            delta(0, text="A"),
+            stop(0),
+            delta(1, reasoningContent={"text": "r", "signature": None}),
+            delta(1, reasoningContent={"signature": "sig"}),
+            stop(1),
+            delta(2, text=" "),
+            stop(2),
+            start(3, toolUse={"toolUseId": "t1", "name": "f"}),
+            delta(3, toolUse={"input": "{}"}),
+            stop(3),
+            delta(4, text="B"),
+            stop(4),
+        ],
+        {
+            "content": "A B",
+            "reasoning_content": "r",
+            "reasoning_details": [
+                {
+                    "type": "reasoning.text",
+                    "text": "r",
+                    "signature": "sig",
+                    "format": OF_CLAUDE,
+                    "index": 0,
+                }
+            ],
+            "tool_calls": [call("t1", "f", "{}")],
+            "extra_content": {"bedrock": {"metrics": {"latencyMs": 1}, "content": INTERLEAVED}},
+        },
+    ),
     "citations": (
         NOVA,
         [
             {"text": "By "},
-            {
-                "citationsContent": {
-                    "content": [{"text": "wéb"}, {"text": "."}],
-                    "citations": [WEB, PAGE, UNTITLED, {"location": {"web": {}}}],
-                }
-            },
-            {"citationsContent": {}},
+            {"citationsContent": CITED},
         ],
         [
             delta(0, text="By "),
@@ -218,7 +258,7 @@ CASES: dict[str, tuple[str, list[dict[str, Any]], list[bytes], dict[str, Any]]] 
             "extra_content": {
                 "bedrock": {
                     "metrics": {"latencyMs": 1},
-                    "citations": [PAGE, {"location": {"web": {}}}],
+                    "content": [{"text": "By "}, {"citationsContent": CITED}],
                 }
             },
         },
@@ -272,6 +312,7 @@ CASES: dict[str, tuple[str, list[dict[str, Any]], list[bytes], dict[str, Any]]] 
                                 "content": [{"json": {"a": 1}}, {"text": "b"}],
                             }
                         },
+                        {"text": "A"},
                     ],
                 }
             },

@@ -92,3 +92,80 @@ def test_what_came_out_goes_back_in(told: Any, model: str) -> None:
     results = [block["toolResult"]["toolUseId"] for block in turns[2]["content"]]
     assert results == ["t1", "t2"]
     assert not dropped
+
+
+GROUNDED = [
+    {"toolUse": {"toolUseId": "s", "name": "n", "input": {"q": 1}, "type": "server_tool_use"}},
+    {"toolResult": {"toolUseId": "s", "type": "n_result", "content": [{"json": {"a": 1}}]}},
+    {
+        "citationsContent": {
+            "content": [{"text": "A"}],
+            "citations": [{"title": "T", "location": {"web": {"url": "https://a.example"}}}],
+        }
+    },
+    shown("r"),
+    {"text": "B"},
+    use("t1", a=1),
+    {"text": " "},
+    use("t2"),
+]
+SENT = [block for block in GROUNDED if block != {"text": " "}]
+CONTENT = {"bedrock": {"content": GROUNDED}}
+
+
+def grounded(**changes: Any) -> dict[str, Any]:
+    return {**whole(GROUNDED, CLAUDE), **changes}
+
+
+def sent_back(message: dict[str, Any], model: str = CLAUDE) -> tuple[list[Block], tuple[str, ...]]:
+    results = [
+        {"role": "tool", "tool_call_id": call["id"], "content": "C"}
+        for call in message.get("tool_calls") or ()
+    ]
+    messages = [
+        {"role": "user", "content": "A"},
+        message,
+        *results,
+        {"role": "user", "content": "D"},
+    ]
+    body, dropped = ask(messages, model=model, tools=TOOLS)
+    content: list[Block] = body["messages"][1]["content"]
+    return content, dropped
+
+
+def test_blocks_that_a_message_cannot_say_go_back_as_they_were() -> None:
+    assert grounded()["extra_content"] == CONTENT
+    assert sent_back(grounded()) == (SENT, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "model", "dropped"),
+    [
+        ({"content": "Changed"}, CLAUDE, ()),
+        ({"tool_calls": None}, CLAUDE, ()),
+        ({"reasoning_details": []}, CLAUDE, ("messages[].reasoning_content",)),
+        ({}, NOVA, ("messages[].reasoning_details", "messages[].reasoning_content")),
+        ({"extra_content": {"bedrock": {"content": "x"}}}, CLAUDE, ()),
+        ({"extra_content": {"bedrock": {"content": [1]}}}, CLAUDE, ()),
+        ({"extra_content": {"bedrock": []}}, CLAUDE, ()),
+        (
+            {
+                "extra_content": {
+                    "bedrock": {
+                        "content": [{"toolUse": {"toolUseId": "t", "name": "n", "input": {}}}]
+                    }
+                }
+            },
+            CLAUDE,
+            (),
+        ),
+    ],
+)
+def test_a_message_that_was_changed_is_taken_at_its_word(
+    changes: dict[str, Any], model: str, dropped: tuple[str, ...]
+) -> None:
+    content, lost = sent_back(grounded(**changes), model)
+    assert "citationsContent" not in "".join(name for block in content for name in block)
+    message = grounded(**changes)
+    assert [block["text"] for block in content if "text" in block] == [message["content"]]
+    assert lost == dropped

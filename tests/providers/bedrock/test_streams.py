@@ -148,6 +148,14 @@ def test_what_is_malformed_is_skipped_and_counted(malformed: bytes) -> None:
     assert stream.malformed == 1
 
 
+def test_a_block_that_begins_with_pieces_of_several_kinds_is_what_it_is_last() -> None:
+    pieces = [delta(0, text="A"), delta(0, citation={"title": "T"}), delta(0, text="B"), stop(0)]
+    message = joined(feed(open_stream(), [BEGIN, *pieces, end(), METADATA]))
+    assert message["content"] == "AB"
+    (block,) = message["extra_content"]["bedrock"]["content"]
+    assert block["citationsContent"]["content"] == [{"text": "AB"}]
+
+
 def test_input_of_the_providers_own_tools_that_is_no_json_is_kept() -> None:
     tool = {"toolUseId": "s", "name": "n", "type": "server_tool_use"}
     frames = [BEGIN, start(0, toolUse=tool), delta(0, toolUse={"input": "{"}), end(), METADATA]

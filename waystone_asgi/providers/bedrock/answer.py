@@ -14,26 +14,22 @@ from ...wire.answers import (
     Function,
     encode_completion,
 )
-from ...wire.bedrock import RESPONSE, Citation, CitationsContent, ContentBlock, ReasoningContent
+from ...wire.bedrock import RESPONSE, CitationsContent, ContentBlock, ReasoningContent
 from ...wire.conversations import ReasoningDetail
 from ...wire.members import MALFORMED
 from ..dialects import Answer, Head
 from ..openai.errors import NOT_A_COMPLETION
+from .blocks import annotation, is_served
 from .families import Family, family_of
 from .reasoning import read_reasoning
 from .tokens import parse_usage
 from .trailers import (
     ID_HEADER,
-    SERVER_TOOL,
-    annotation,
     extra_content,
     finish_reason,
     invoked_model,
     service_tier,
 )
-
-_UNKNOWN = ContentBlock()
-"""A block that is empty, or has only what came after this was written."""
 
 
 def parse_response(body: bytes, head: Head) -> Answer:
@@ -50,8 +46,7 @@ def parse_response(body: bytes, head: Head) -> Answer:
         told.stop_reason,
         told.additional_model_response_fields,
         told,
-        citations=spoken.citations,
-        content=spoken.others,
+        told.output.message.content,
     )
     usage = parse_usage(told.usage)
     reason = finish_reason(told.stop_reason)
@@ -74,8 +69,6 @@ class _Spoken:
 
     def __init__(self, family: Family) -> None:
         self.length = 0
-        self.citations: list[Citation] = []
-        self.others: list[ContentBlock] = []
         self._family = family
         self._text: list[str] = []
         self._reasoning: list[str] = []
@@ -88,13 +81,11 @@ class _Spoken:
             self._say(block.text)
         elif block.reasoning_content is not None:
             self._reason(block.reasoning_content)
-        elif (use := block.tool_use) is not None and use.type != SERVER_TOOL:
+        elif (use := block.tool_use) is not None and not is_served(use):
             function = Function(use.name, bytes(use.input).decode() or "{}")
             self._calls.append(Call(id=use.tool_use_id, type="function", function=function))
         elif block.citations_content is not None:
             self._cite(block.citations_content)
-        elif block != _UNKNOWN:
-            self.others.append(block)
 
     def message(self) -> AnswerMessage:
         return AnswerMessage(
@@ -122,7 +113,5 @@ class _Spoken:
             self._say(piece.text)
         for citation in cited.citations:
             remark = annotation(citation, start, self.length)
-            if remark is None:
-                self.citations.append(citation)
-            else:
+            if remark is not None:
                 self._annotations.append(remark)

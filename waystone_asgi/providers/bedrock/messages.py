@@ -22,6 +22,7 @@ from ...wire.conversations import FunctionCall, Message, Part, decode_messages
 from ...wire.fields import Fields
 from ...wire.members import MALFORMED
 from ...wire.requests import ChatRequest
+from .blocks import read_blocks
 from .families import Family
 from .media import audio_block, file_block, media_block
 from .reasoning import write_reasoning
@@ -155,6 +156,11 @@ class Conversation:
         if message.audio is not None:
             self._fields.drop("messages[].audio")
         blocks = write_reasoning(message, self._family, self._fields, where)
+        if kept := read_blocks(message, blocks):
+            for call in message.tool_calls or ():
+                self._ids.add(call.id)
+                self.called[call.function.name] = None
+            return kept
         blocks += self._blocks(message, where, index)
         if message.refusal and message.refusal.strip():
             blocks.append(ContentBlock(text=message.refusal))

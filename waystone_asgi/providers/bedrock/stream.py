@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
 from ...eventstream import FrameError, FrameSplitter, decode_frame
@@ -17,56 +15,20 @@ from ...wire.bedrock import (
     BLOCK_STOP,
     MESSAGE_STOP,
     TRAILER,
-    Citation,
     ContentBlock,
     MessageStop,
-    ReasoningContent,
-    ReasoningDelta,
-    ReasoningText,
     Trailer,
 )
-from ...wire.chat import DOCUMENT, ChatCompletionRequest
-from ...wire.members import MALFORMED, encode
+from ...wire.chat import ChatCompletionRequest
 from ..dialects import Head
 from ..streams import TranslatedStream
+from .blocks import annotation, is_served
 from .errors import parse_exception
 from .families import family_of
+from .growing import GrowingBlock
 from .reasoning import read_reasoning
 from .tokens import parse_usage
-from .trailers import (
-    ID_HEADER,
-    SERVER_TOOL,
-    annotation,
-    extra_content,
-    finish_reason,
-    invoked_model,
-    service_tier,
-)
-
-
-class _Block:
-    """A block that has begun: what is told of it only when it ends."""
-
-    __slots__ = (
-        "call",
-        "citations",
-        "other",
-        "pieces",
-        "redacted",
-        "results",
-        "signature",
-        "start",
-    )
-
-    def __init__(self, start: int) -> None:
-        self.start = start
-        self.call: int | None = None
-        self.pieces: list[str] = []
-        self.signature = ""
-        self.redacted = b""
-        self.citations: list[Citation] = []
-        self.other: ContentBlock | None = None
-        self.results: list[Any] = []
+from .trailers import ID_HEADER, extra_content, finish_reason, invoked_model, service_tier
 
 
 class ConverseStream(TranslatedStream):
@@ -77,12 +39,11 @@ class ConverseStream(TranslatedStream):
         self.open(head.headers.get(ID_HEADER), head.model)
         self._family = family_of(head.model)
         self._frames = FrameSplitter()
-        self._blocks: dict[int, _Block] = {}
+        self._growing: dict[int, GrowingBlock] = {}
+        self._grown: dict[int, ContentBlock] = {}
         self._length = 0
         self._calls = 0
         self._details = 0
-        self._citations: list[Citation] = []
-        self._others: list[ContentBlock] = []
         self._stop: MessageStop | None = None
 
     @property
@@ -125,59 +86,47 @@ class ConverseStream(TranslatedStream):
 
     def _begin_block(self, payload: bytes) -> None:
         event = BLOCK_START.decode(payload)
-        block = self._blocks[event.content_block_index] = _Block(self._length)
         use, result = event.start.tool_use, event.start.tool_result
-        if use is not None and use.type != SERVER_TOOL:
+        block = GrowingBlock(self._length, use, result)
+        self._growing[event.content_block_index] = block
+        if use is not None and not is_served(use):
             block.call = self._calls
             self._calls += 1
             self._call(Call(block.call, use.tool_use_id, "function", Function(use.name, "")))
-        elif use is not None or result is not None:
-            block.other = ContentBlock(tool_use=use, tool_result=result)
 
     def _go_on(self, payload: bytes) -> None:
         event = BLOCK_DELTA.decode(payload)
         delta = event.delta
-        block = self._blocks.get(event.content_block_index)
+        block = self._growing.get(event.content_block_index)
         if block is None:
-            block = self._blocks[event.content_block_index] = _Block(self._length)
-        if delta.text is not None:
-            if delta.text:
-                self._length += len(delta.text)
-                self.write(Delta(content=delta.text))
-        elif delta.tool_use is not None:
-            self._go_on_calling(block, delta.tool_use.input)
+            block = self._growing[event.content_block_index] = GrowingBlock(self._length)
+        if delta.text:
+            block.add(delta.text)
+            self._length += len(delta.text)
+            self.write(Delta(content=delta.text))
+        elif (piece := delta.tool_use) is not None:
+            block.add(piece.input)
+            if piece.input and block.call is not None:
+                self._call(Call(block.call, function=Function(arguments=piece.input)))
         elif delta.reasoning_content is not None:
-            self._reason(block, delta.reasoning_content)
+            block.reason(delta.reasoning_content)
+            if delta.reasoning_content.text:
+                self.write(Delta(reasoning_content=delta.reasoning_content.text))
         elif delta.citation is not None:
             block.citations.append(delta.citation)
-        elif delta.tool_result is not None:
-            block.results += delta.tool_result
-
-    def _go_on_calling(self, block: _Block, piece: str) -> None:
-        block.pieces.append(piece)
-        if piece and block.call is not None:
-            self._call(Call(block.call, function=Function(arguments=piece)))
-
-    def _reason(self, block: _Block, piece: ReasoningDelta) -> None:
-        if piece.text:
-            block.pieces.append(piece.text)
-            self.write(Delta(reasoning_content=piece.text))
-        block.signature += piece.signature or ""
-        block.redacted += piece.redacted_content or b""
+        elif delta.tool_result is not None and block.result is not None:
+            block.result["content"] += delta.tool_result
 
     def _call(self, call: Call) -> None:
         self.write(Delta(tool_calls=[call]))
 
     def _end_block(self, payload: bytes) -> None:
-        block = self._blocks.pop(BLOCK_STOP.decode(payload).content_block_index, None)
-        if block is not None:
-            self._conclude(block)
+        self._conclude(BLOCK_STOP.decode(payload).content_block_index)
 
     def _end_message(self, payload: bytes) -> None:
         self._stop = MESSAGE_STOP.decode(payload)
-        for block in self._blocks.values():
-            self._conclude(block)
-        self._blocks.clear()
+        for index in tuple(self._growing):
+            self._conclude(index)
 
     def _end_stream(self, payload: bytes) -> None:
         trailer = TRAILER.decode(payload)
@@ -188,36 +137,28 @@ class ConverseStream(TranslatedStream):
 
     # What is told at the end of a block, and of the answer.
 
-    def _conclude(self, block: _Block) -> None:
-        text = "".join(block.pieces)
-        if block.call is not None and not text:
-            self._call(Call(block.call, function=Function(arguments="{}")))
-        shown = ReasoningText(text, block.signature) if block.signature else None
-        reasoning = ReasoningContent(shown, block.redacted)
-        if (detail := read_reasoning(reasoning, self._family, self._details)) is not None:
-            self._details += 1
-            self.write(Delta(reasoning_details=[detail]))
-        found = [(annotation(said, block.start, self._length), said) for said in block.citations]
-        self._citations += [citation for remark, citation in found if remark is None]
-        if remarks := [remark for remark, _ in found if remark is not None]:
+    def _conclude(self, index: int) -> None:
+        growing = self._growing.pop(index, None)
+        if growing is None:
+            return
+        self._grown[index] = block = growing.block()
+        if growing.call is not None and not growing.text:
+            self._call(Call(growing.call, function=Function(arguments="{}")))
+        if block.reasoning_content is not None:
+            detail = read_reasoning(block.reasoning_content, self._family, self._details)
+            if detail is not None:
+                self._details += 1
+                self.write(Delta(reasoning_details=[detail]))
+        found = [annotation(said, growing.start, self._length) for said in growing.citations]
+        if remarks := [remark for remark in found if remark is not None]:
             self.write(Delta(annotations=remarks))
-        if (other := block.other) is not None:
-            if other.tool_use is not None:
-                other.tool_use.input = _input(text or "{}")
-            else:
-                other.tool_result["content"] = block.results
-            self._others.append(other)
 
     def _end(self, stop: MessageStop, trailer: Trailer) -> None:
         self.open(None, invoked_model(trailer))
         self.chunks.service_tier = service_tier(trailer)
-        extra = extra_content(
-            stop.stop_reason,
-            stop.additional_model_response_fields,
-            trailer,
-            citations=self._citations,
-            content=self._others,
-        )
+        blocks = [self._grown[index] for index in sorted(self._grown)]
+        additional = stop.additional_model_response_fields
+        extra = extra_content(stop.stop_reason, additional, trailer, blocks)
         if extra is not UNSET:
             self.write(Delta(extra_content=extra))
         self.end(finish_reason(stop.stop_reason))
@@ -232,15 +173,6 @@ _EVENTS: dict[str, Callable[[ConverseStream, bytes], None]] = {
     "metadata": ConverseStream._end_stream,
 }
 """What is not named here is skipped."""
-
-
-def _input(text: str) -> msgspec.Raw:
-    """The input of a call as a value; as a string, where it is no JSON."""
-    try:
-        DOCUMENT.decode(text)
-    except MALFORMED:
-        return msgspec.Raw(encode(text))
-    return msgspec.Raw(text.encode())
 
 
 def _unreadable(error: FrameError) -> UpstreamError:

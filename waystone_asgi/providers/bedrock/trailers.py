@@ -2,22 +2,21 @@
 
 That is in `extra_content.bedrock` of the message, under AWS's own names: `metrics`, a guardrail's
 `trace`, `stopReason` where several have one finish reason, `performanceConfig`, a `serviceTier`
-that OpenAI has not, `additionalModelResponseFields`, the `citations` that have no URL, and as
-`content` the blocks that are neither text, reasoning nor calls of the caller's tools.
+that OpenAI has not, `additionalModelResponseFields`, and as `content` all blocks as they are, where
+the message alone could not give them back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from ...wire.answers import Annotation, URLCitation
-from ...wire.bedrock import Citation, ContentBlock, Trailer
+from ...wire.bedrock import ContentBlock, Trailer
+from .blocks import beside_message
 
 ID_HEADER = "x-amzn-requestid"
-SERVER_TOOL = "server_tool_use"
 
 _FINISH_REASONS = {
     "end_turn": "stop",
@@ -51,22 +50,11 @@ def invoked_model(trailer: Trailer) -> str | None:
     return model if isinstance(model, str) else None
 
 
-def annotation(citation: Citation, start: int, end: int) -> Annotation | None:
-    """A citation of a page, for the characters from `start` to `end`; None for other sources."""
-    location = citation.location
-    if location is None or location.web is None or not location.web.url:
-        return None
-    url = location.web.url
-    return Annotation(URLCitation(url, citation.title or url, start, end))
-
-
 def extra_content(
     stop_reason: str,
     additional: Any,
     trailer: Trailer,
-    *,
-    citations: Sequence[Citation] = (),
-    content: Sequence[ContentBlock] = (),
+    blocks: Iterable[ContentBlock],
 ) -> Any:
     """What is left of an answer for `extra_content`, or UNSET where nothing is."""
     left = {
@@ -76,8 +64,7 @@ def extra_content(
         "performanceConfig": trailer.performance_config,
         "serviceTier": trailer.service_tier if service_tier(trailer) is UNSET else None,
         "additionalModelResponseFields": additional,
-        "citations": citations,
-        "content": content,
+        "content": beside_message(blocks),
     }
     said = {name: value for name, value in left.items() if value}
     return {"bedrock": said} if said else UNSET
