@@ -137,6 +137,7 @@ ADAPTIVE = {"thinking": {"type": "adaptive", "display": "summarized"}}
         (CLAUDE, "high", {"max_tokens": 1025}, budget(1024), None, ()),
         (CLAUDE, "high", {"max_tokens": 1024}, None, None, EFFORT),
         (CLAUDE, "none", {}, None, None, ()),
+        (CLAUDE, "none", {"tools": [TOOL], "tool_choice": "required"}, None, None, ()),
         (CLAUDE, "huge", {}, None, None, EFFORT),
         (
             CLAUDE,

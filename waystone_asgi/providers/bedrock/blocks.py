@@ -57,14 +57,19 @@ def _rank(block: ContentBlock) -> int:
     return _OTHER
 
 
+def read_extra(message: Message, name: str) -> Any:
+    """A member of `extra_content.bedrock`, or None."""
+    extra = message.extra_content
+    extra = extra.get("bedrock") if isinstance(extra, dict) else None
+    return extra.get(name) if isinstance(extra, dict) else None
+
+
 def read_blocks(message: Message, reasoning: Sequence[ContentBlock]) -> list[ContentBlock]:
     """The blocks that a message was made of, or none where it was not, or has been changed.
 
     `reasoning` is that of the message, as far as the model takes it.
     """
-    content = message.extra_content
-    for name in ("bedrock", "content"):
-        content = content.get(name) if isinstance(content, dict) else None
+    content = read_extra(message, "content")
     if not isinstance(content, list):
         return []
     try:

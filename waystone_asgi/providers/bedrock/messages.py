@@ -22,7 +22,7 @@ from ...wire.conversations import FunctionCall, Message, Part, decode_messages
 from ...wire.fields import Fields
 from ...wire.members import MALFORMED
 from ...wire.requests import ChatRequest
-from .blocks import read_blocks
+from .blocks import read_blocks, read_extra
 from .families import Family
 from .media import audio_block, file_block, media_block
 from .reasoning import write_reasoning
@@ -203,19 +203,12 @@ class Conversation:
         result: dict[str, Any] = {"toolUseId": _id(id), "content": content}
         if message.is_error:
             result["status"] = "error"
-        result.update(_extra(message.extra_content))
+        if isinstance(extra := read_extra(message, "toolResult"), dict):
+            result.update(extra)
         blocks = [ContentBlock(tool_result=result)]
         for part in message.parts:
             blocks += _cache_point(part.cache_control)
         return blocks
-
-
-def _extra(content: Any) -> dict[str, Any]:
-    try:
-        extra = content["bedrock"]["toolResult"]
-    except (KeyError, TypeError, IndexError):
-        return {}
-    return extra if isinstance(extra, dict) else {}
 
 
 def _cache_point(control: dict[str, Any] | None) -> list[ContentBlock]:

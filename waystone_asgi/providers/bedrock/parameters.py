@@ -95,16 +95,21 @@ class Parameters:
         effort = self._fields.take("reasoning_effort", str)
         if (thinking := self._fields.take("thinking")) is not None:
             self.additional["thinking"] = thinking
-        elif effort is not None and (not may_think or not self._told(effort)):
+        elif effort == "none":
+            self._keep_from_thinking()
+        elif effort is not None and not (may_think and self._told(effort)):
+            self._fields.drop("reasoning_effort")
+
+    def _keep_from_thinking(self) -> None:
+        """The newest of Claude may think by themselves, gpt-oss always does, others never do."""
+        if self._family.thinking == "adaptive":
+            self.additional["thinking"] = {"type": "disabled"}
+        elif self._family.thinking == "effort":
             self._fields.drop("reasoning_effort")
 
     def _told(self, effort: str) -> bool:
         """Whether the model can be told how hard it is to think."""
         thinking = self._family.thinking
-        if effort == "none":
-            if thinking == "adaptive":
-                self.additional["thinking"] = {"type": "disabled"}
-            return thinking != "effort"  # The others think only when they are told to.
         if effort not in EFFORTS or thinking is None:
             return False
         if thinking == "effort":
