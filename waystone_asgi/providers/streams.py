@@ -96,14 +96,22 @@ class TranslatedStream:
 
     # What a dialect calls.
 
-    def open(self, id: str | None, model: str | None) -> None:
-        """The provider has said who answers."""
+    def open(self, id: str | None, model: str | None, created: int | None = None) -> None:
+        """The provider has said who answers, and when."""
         if id:
             self.response_id = self.chunks.id = id
         if model:
             self.response_model = self.chunks.model = model
+        if created is not None:
+            self.chunks.created = created
 
-    def write(self, delta: Delta, finish_reason: str | None = None, index: int = 0) -> None:
+    def write(
+        self,
+        delta: Delta,
+        finish_reason: str | None = None,
+        index: int = 0,
+        logprobs: object = None,
+    ) -> None:
         """Relay what is added to a choice. The first of each tells the role."""
         if self.done or self.error is not None:
             return
@@ -112,7 +120,7 @@ class TranslatedStream:
             delta.role = "assistant"
         self.started = True
         self.events += 1
-        self._out.append(self.chunks.encode(delta, finish_reason, index))
+        self._out.append(self.chunks.encode(delta, finish_reason, index, logprobs))
 
     def end(self, finish_reason: str, index: int = 0) -> None:
         """A choice has come to its end."""

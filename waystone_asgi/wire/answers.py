@@ -50,6 +50,21 @@ class Annotation(Struct):
     type: str = "url_citation"
 
 
+class ImageURL(Said, Struct, gc=False):
+    """An image in a `data:` URL."""
+
+    url: str
+
+
+class Image(Said, Struct, omit_defaults=True):
+    """An image that the model made, as OpenRouter documents it; only in events it has an `index`."""
+
+    image_url: ImageURL
+    type: str | UnsetType = UNSET
+    index: int | UnsetType = UNSET
+    extra_content: Any = UNSET
+
+
 class Delta(Said, Struct, omit_defaults=True):
     """What an event adds to a message."""
 
@@ -60,6 +75,7 @@ class Delta(Said, Struct, omit_defaults=True):
     reasoning_details: list[ReasoningDetail] | UnsetType = UNSET
     tool_calls: list[Call] | UnsetType = UNSET
     annotations: list[Annotation] | UnsetType = UNSET
+    images: list[Image] | UnsetType = UNSET
     extra_content: Any = UNSET
 
 
@@ -75,6 +91,7 @@ class AnswerMessage(Said, Struct):
     reasoning_content: str | UnsetType = UNSET
     reasoning_details: list[ReasoningDetail] | UnsetType = UNSET
     tool_calls: list[Call] | UnsetType = UNSET
+    images: list[Image] | UnsetType = UNSET
     extra_content: Any = UNSET
 
 
@@ -193,9 +210,15 @@ class ChunkEncoder:
         self.model = model
         self.service_tier: str | UnsetType = UNSET
 
-    def encode(self, delta: Delta, finish_reason: str | None = None, index: int = 0) -> bytes:
+    def encode(
+        self,
+        delta: Delta,
+        finish_reason: str | None = None,
+        index: int = 0,
+        logprobs: object = None,
+    ) -> bytes:
         """An event that adds to a choice, or ends it."""
-        choice = DeltaChoice(delta, index, finish_reason)
+        choice = DeltaChoice(delta, index, finish_reason, logprobs)
         return self._event(Chunk(self.id, _CHUNK, self.created, self.model, [choice]))
 
     def encode_usage(self, usage: Usage) -> bytes:

@@ -1,9 +1,9 @@
 """Chat requests as dialects read them that write another: all messages, parts, calls and tools.
 
 The vocabulary is that of OpenAI's API reference, and of the vendors whose additions clients know:
-`reasoning_content` (DeepSeek), `reasoning_details` and `video_url` (OpenRouter), `extra_content`
-(Google), `cache_control`, `citations` of a file and `is_error` of a result (Anthropic). What is no
-member here is ignored. Nothing is decided.
+`reasoning_content` (DeepSeek), `reasoning_details`, `images` and `video_url` (OpenRouter),
+`extra_content` (Google), `cache_control`, `citations` of a file and `is_error` of a result
+(Anthropic). What is no member here is ignored. Nothing is decided.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Part(Said, Struct):
     video_url: ImageURL | None = None
     citations: dict[str, Any] | None = None
     cache_control: dict[str, Any] | None = None
+    extra_content: Any = None
 
 
 class FunctionCall(Said, Struct, frozen=True, gc=False):
@@ -105,6 +106,7 @@ class Message(Said, Struct):
     extra_content: Any = None
     cache_control: dict[str, Any] | None = None
     audio: Any = None
+    images: list[Part] | None = None
 
     @property
     def parts(self) -> list[Part]:
@@ -135,9 +137,12 @@ class FunctionDefinition(Said, Struct):
 
 
 class Tool(Said, Struct):
-    """A tool: a function, or one of the provider's own, of which `document` has the rest."""
+    """A tool: a function, or one of the provider's own, of which `document` has the rest.
 
-    type: str
+    Some providers name a tool by its only member, so that it has no `type`.
+    """
+
+    type: str = ""
     function: FunctionDefinition | None = None
     cache_control: dict[str, Any] | None = None
     document: dict[str, Any] = {}
