@@ -216,7 +216,7 @@ class UpstreamCredentialError(UpstreamError):
 class ProviderRefusedError(UpstreamError):
     """The provider answered 4xx: its status, message, type and code are passed on."""
 
-    code = None
+    code: str | None = None
 
     def __init__(
         self,

@@ -57,7 +57,7 @@ class ImageURL(Said, Struct, gc=False):
 
 
 class Image(Said, Struct, omit_defaults=True):
-    """An image that the model made, as OpenRouter documents it; only in events it has an `index`."""
+    """An image that the model made, as OpenRouter has them; only in events it has an `index`."""
 
     image_url: ImageURL
     type: str | UnsetType = UNSET

@@ -37,6 +37,11 @@ _END = re.compile(rb"[ \t\r\n]*+}")
 encode = msgspec.json.Encoder().encode
 
 
+def compact(document: Buffer) -> bytes:
+    """The document without white space between its values. Raises one of `MALFORMED`."""
+    return msgspec.json.format(bytes(document), indent=-1)
+
+
 def decode_members(document: Buffer) -> Members:
     """The raw value of each member; of duplicate keys the last. Raises one of `MALFORMED`."""
     return _MEMBERS.decode(document)

@@ -1,0 +1,40 @@
+"""Why an answer ended, in OpenAI's words."""
+
+from __future__ import annotations
+
+from ...wire.gemini import Enumeration
+
+BLOCKED = "content_filter"
+_GOES_ON = (None, "FINISH_REASON_UNSPECIFIED", 0)
+# As numbers where a client asked for them: those that the Gemini API and Vertex have in common.
+_LENGTH = ("MAX_TOKENS", 2)
+_BLOCKS = frozenset(
+    (
+        3,
+        4,
+        "SAFETY",
+        "RECITATION",
+        "LANGUAGE",
+        "BLOCKLIST",
+        "PROHIBITED_CONTENT",
+        "SPII",
+        "MODEL_ARMOR",
+        "IMAGE_SAFETY",
+        "IMAGE_PROHIBITED_CONTENT",
+        "IMAGE_RECITATION",
+    )
+)
+
+
+def finish_reason(reason: Enumeration, calls: int) -> str | None:
+    """The reason of an answer that has made so many calls; None while it goes on.
+
+    Whatever else ends an answer is a stop, and stands in `extra_content` as well.
+    """
+    if reason in _GOES_ON:
+        return None
+    if reason in _LENGTH:
+        return "length"
+    if reason in _BLOCKS:
+        return BLOCKED
+    return "tool_calls" if calls else "stop"
