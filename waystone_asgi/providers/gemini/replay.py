@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ...exceptions import InvalidRequestError
 from ...wire.chat import Said
@@ -35,7 +35,7 @@ class _Google(Said, Struct):
 
 
 class _Extra(Said, Struct):
-    google: _Google = _Google()
+    google: _Google = field(default_factory=_Google)
 
 
 _EXTRA = msgspec.json.Decoder(_Extra)

@@ -42,4 +42,4 @@ def build_request(request: ChatRequest, target: Target) -> Built:
         )
     except RecursionError:
         raise InvalidRequestError("The request is nested too deeply.") from None
-    return Built(body=encode(body), dropped=fields.check(target.strict))
+    return Built(body=encode(body), dropped=fields.check(strict=target.strict))

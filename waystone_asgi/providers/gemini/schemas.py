@@ -13,10 +13,8 @@ from typing import Any, TypeAlias
 Schema: TypeAlias = dict[str, Any]
 Drop: TypeAlias = Callable[[str], None]
 
-_PLAIN = frozenset(
-    ("$id", "$anchor", "type", "format", "title", "description", "enum", "minItems", "maxItems")
-    + ("minimum", "maximum", "required", "propertyOrdering")
-)
+_PLAIN = frozenset({"$id", "$anchor", "type", "format", "title", "description", "enum"})
+_BOUNDS = frozenset({"minItems", "maxItems", "minimum", "maximum", "required", "propertyOrdering"})
 _SCHEMAS = frozenset({"prefixItems", "anyOf", "oneOf"})
 _NAMED = frozenset({"properties", "$defs"})
 _SCHEMA = frozenset({"items", "additionalProperties"})
@@ -30,7 +28,7 @@ def express(schema: Schema, drop: Drop) -> Schema:
         return _refer(schema, drop)
     said: Schema = {}
     for keyword, value in _rewritten(schema).items():
-        if keyword in _PLAIN:
+        if keyword in _PLAIN or keyword in _BOUNDS:
             said[keyword] = value
         elif keyword in _SCHEMAS and isinstance(value, list):
             said[keyword] = [_express(item, drop) for item in value]
