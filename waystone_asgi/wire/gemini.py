@@ -207,7 +207,10 @@ class ModalityTokenCount(Struct, gc=False, rename="camel"):
 
 
 class UsageMetadata(Struct, rename="camel"):
-    """Tokens. Thoughts stand beside the candidates, results of tools beside the prompt."""
+    """Tokens, and what they were served as.
+
+    Thoughts stand beside the candidates, results of tools beside the prompt.
+    """
 
     prompt_token_count: int | None = None
     candidates_token_count: int | None = None
@@ -218,6 +221,7 @@ class UsageMetadata(Struct, rename="camel"):
     cache_tokens_details: list[ModalityTokenCount] | None = None
     candidates_tokens_details: list[ModalityTokenCount] | None = None
     tool_use_prompt_tokens_details: list[ModalityTokenCount] | None = None
+    service_tier: Any = None
 
 
 class GenerateContentResponse(Said, Struct, rename="camel"):

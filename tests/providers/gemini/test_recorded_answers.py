@@ -73,6 +73,8 @@ def test_an_answer_says_the_same(exchange: Exchange) -> None:
     (sent,) = exchange.documents
     assert answer.response_id == completion.id == sent["responseId"]
     assert answer.response_model == completion.model == sent["modelVersion"]
+    tier = {"standard": "default", None: None}[reading.usage.get("serviceTier")]
+    assert completion.service_tier == tier
     assert completion.created == choice["created"]
     assert completion.created != HEAD.received or "createTime" not in sent
 
@@ -96,6 +98,8 @@ def test_a_stream_says_the_same(exchange: Exchange) -> None:
     assert message["usage"]["total_tokens"] == reading.usage["totalTokenCount"]
     assert decoder.response_id == exchange.documents[-1]["responseId"]
     assert {chunk["model"] for chunk in chunks(written)} == {decoder.response_model}
+    tier = {"standard": "default", None: None}[reading.usage.get("serviceTier")]
+    assert {chunk.get("service_tier") for chunk in chunks(written)} == {tier}
 
 
 @pytest.mark.parametrize("exchange", STREAMS)

@@ -19,7 +19,7 @@ from ..dialects import Answer, Head
 from .errors import parse_error
 from .logprobs import write_logprobs
 from .reasons import BLOCKED, finish_reason
-from .tokens import count
+from .tokens import count, service_tier
 from .turns import Turn
 
 _NOT_AN_ANSWER = "The provider's answer is not that of generateContent."
@@ -49,7 +49,12 @@ def parse_response(body: bytes, head: Head) -> Answer:
     id, model = response.response_id, response.model_version
     return Answer(
         encode_completion(
-            id or "", created_at(response, head), model or head.model, choices, usage
+            id or "",
+            created_at(response, head),
+            model or head.model,
+            choices,
+            usage,
+            service_tier=service_tier(response.usage_metadata),
         ),
         usage,
         id,

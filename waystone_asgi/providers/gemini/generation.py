@@ -117,6 +117,9 @@ def _write_format(config: Config, fields: Fields) -> None:
         return
     where = "response_format.json_schema"
     schema = express(wanted.schema, lambda keyword: fields.drop(f"{where}.schema.{keyword}"))
-    if wanted.description is not None and "$ref" not in schema:
-        schema.setdefault("description", wanted.description)
+    if wanted.description is not None:
+        if "$ref" in schema or "description" in schema:
+            fields.drop(f"{where}.description")
+        else:
+            schema["description"] = wanted.description
     config["responseJsonSchema"] = schema

@@ -24,10 +24,11 @@ _DRAFT_7 = "#/definitions/"
 
 def express(schema: Schema, drop: Drop) -> Schema:
     """The schema as Gemini reads it. `drop` is told the keywords that are left out."""
+    schema = _rewritten(schema)
     if "$ref" in schema:
         return _refer(schema, drop)
     said: Schema = {}
-    for keyword, value in _rewritten(schema).items():
+    for keyword, value in schema.items():
         if keyword in _PLAIN or keyword in _BOUNDS:
             said[keyword] = value
         elif keyword in _SCHEMAS and isinstance(value, list):
@@ -52,8 +53,8 @@ def _refer(schema: Schema, drop: Drop) -> Schema:
         if keyword == "$ref":
             local = isinstance(value, str) and value.startswith(_DRAFT_7)
             said[keyword] = f"#/$defs/{value.removeprefix(_DRAFT_7)}" if local else value
-        elif keyword in ("$defs", "definitions") and isinstance(value, dict):
-            said["$defs"] = {name: _express(inner, drop) for name, inner in value.items()}
+        elif keyword == "$defs" and isinstance(value, dict):
+            said[keyword] = {name: _express(inner, drop) for name, inner in value.items()}
         elif keyword in ("$id", "$anchor"):
             said[keyword] = value
         elif keyword not in _SILENT:

@@ -18,7 +18,7 @@ from .answer import created_at, explain
 from .errors import parse_error
 from .logprobs import write_logprobs
 from .reasons import BLOCKED, finish_reason
-from .tokens import count
+from .tokens import count, service_tier
 from .turns import Turn
 
 
@@ -45,6 +45,7 @@ class GeminiStream(TranslatedStream):
         if self.response_id is None:
             created = created_at(response, self._head)
             self.open(response.response_id, response.model_version, created)
+            self.chunks.service_tier = service_tier(response.usage_metadata)
         self.usage = count(response.usage_metadata) or self.usage
         for candidate in response.candidates or ():
             self._follow(candidate)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec import UNSET, UnsetType
+
 from ...records import Usage
 from ...wire.gemini import ModalityTokenCount, UsageMetadata
 
 _AUDIO = ("AUDIO", 4)
+_TIERS = {"standard": "default", "flex": "flex", "priority": "priority"}
 
 
 def count(metadata: UsageMetadata | None) -> Usage | None:
@@ -32,6 +35,12 @@ def count(metadata: UsageMetadata | None) -> Usage | None:
         output_audio_tokens=_audio(metadata.candidates_tokens_details),
         cache_read_audio_tokens=min(_audio(metadata.cache_tokens_details), heard, cached),
     )
+
+
+def service_tier(metadata: UsageMetadata | None) -> str | UnsetType:
+    """The tier that answered, in OpenAI's words; only the Gemini API tells it."""
+    tier = None if metadata is None else metadata.service_tier
+    return _TIERS.get(tier, UNSET) if isinstance(tier, str) else UNSET
 
 
 def _audio(details: Iterable[ModalityTokenCount] | None) -> int:
