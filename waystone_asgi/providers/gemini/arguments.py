@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from ...wire.gemini import PartialArg
+from ...wire.gemini import FunctionCall, PartialArg
 from ...wire.members import encode
 
 _STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]""")
@@ -21,9 +21,10 @@ _STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^
 class Arguments:
     """The arguments of one call, as far as they have come."""
 
-    __slots__ = ("_root",)
+    __slots__ = ("_root", "call")
 
-    def __init__(self) -> None:
+    def __init__(self, call: FunctionCall) -> None:
+        self.call = call
         self._root: dict[str | int, Any] = {}
 
     def add(self, piece: PartialArg) -> None:

@@ -53,11 +53,13 @@ class GeminiStream(TranslatedStream):
         if feedback is not None and feedback.block_reason is not None and not self._turns:
             self._block(feedback)
 
+    def payloads(self, data: bytes) -> Iterable[bytes]:
+        """The payloads that `data` completes. Raises `EventTooLongError`."""
+        return filter(None, map(_payload, self._splitter.feed(data)))
+
     def last_payloads(self) -> Iterable[bytes]:
-        """What only the end completes: errors come as a document without a frame, too."""
-        rest = self._splitter.flush().strip()
-        payload = rest if rest.startswith(b"{") else event_data(rest + b"\n\n")
-        return () if payload is None else (payload,)
+        """Those that only the end completes."""
+        return filter(None, (_payload(self._splitter.flush() + b"\n\n"),))
 
     def _follow(self, candidate: Candidate) -> None:
         index = candidate.index
@@ -82,3 +84,9 @@ class GeminiStream(TranslatedStream):
             delta.refusal = feedback.block_reason_message
         self.write(delta)
         self.end(BLOCKED)
+
+
+def _payload(event: bytes) -> bytes | None:
+    """What an event says. Errors come as a document without a frame, too."""
+    data = event_data(event)
+    return event if data is None and event.startswith(b"{") else data

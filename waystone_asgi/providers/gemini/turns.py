@@ -102,6 +102,8 @@ class Turn:
         url = ImageURL(f"data:{blob.mime_type};base64,{blob.data}")
         image = Image(url, "image_url", self.images, _signed(part))
         self.images += 1
+        if delta.content is UNSET:
+            delta.content = ""  # A message without content is refused when it comes back.
         delta.images = [image] if delta.images is UNSET else [*delta.images, image]
         return True
 
@@ -118,7 +120,8 @@ class Turn:
                 args = _EMPTY if call.args is UNSET else call.args
                 function.arguments = compact(args).decode()
                 return True
-            self._arguments = Arguments()
+            part.function_call = FunctionCall(call.name, UNSET, call.id)
+            self._arguments = Arguments(part.function_call)
         return self._go_on(call, delta) or bool(call.name)
 
     def _go_on(self, call: FunctionCall, delta: Delta) -> bool:
@@ -132,9 +135,7 @@ class Turn:
             return False
         self._arguments = None
         whole = arguments.encode()
-        last = self._parts[-1].function_call
-        if last is not None:
-            self._parts[-1].function_call = FunctionCall(last.name, Raw(whole), last.id)
+        arguments.call.args = Raw(whole)
         self._add(delta, Call(self.calls - 1, function=Function(arguments=whole.decode())))
         return True
 
