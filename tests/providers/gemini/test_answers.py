@@ -13,7 +13,7 @@ from waystone_asgi.exceptions import ProviderRefusedError, UpstreamError
 from waystone_asgi.providers.gemini import DIALECT
 from waystone_asgi.providers.gemini.tokens import count
 from waystone_asgi.records import Usage
-from waystone_asgi.wire.gemini import UsageMetadata
+from waystone_asgi.wire.gemini.answers import UsageMetadata
 
 from .answers import HEAD, answer, message_of
 

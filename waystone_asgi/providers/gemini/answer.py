@@ -13,7 +13,7 @@ from msgspec import UNSET
 from ...exceptions import UpstreamError
 from ...records import BYTES_PER_TOKEN
 from ...wire.answers import AnswerChoice, AnswerMessage, Delta, encode_completion
-from ...wire.gemini import RESPONSE, Candidate, GenerateContentResponse, PromptFeedback
+from ...wire.gemini.answers import RESPONSE, Candidate, GenerateContentResponse, PromptFeedback
 from ...wire.members import MALFORMED
 from ..dialects import Answer, Head
 from .errors import parse_error

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from ...wire.gemini import FunctionCall, PartialArg
+from ...wire.gemini.contents import FunctionCall, PartialArg
 from ...wire.members import encode
 
 _STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]""")

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ...wire.answers import Annotation, URLCitation
-from ...wire.gemini import CITATIONS, GROUNDING, GroundingChunk, Part, Raw, Segment, Source
+from ...wire.gemini.citations import CITATIONS, GROUNDING, GroundingChunk, Segment, Source
+from ...wire.gemini.contents import Part, Raw
 from ...wire.members import MALFORMED
 
 _NOWHERE = Source()

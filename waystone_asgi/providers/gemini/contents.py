@@ -13,7 +13,7 @@ import msgspec
 from ...exceptions import InvalidRequestError
 from ...wire.conversations import Message
 from ...wire.fields import Fields
-from ...wire.gemini import Content, FunctionResponse, Part, Raw
+from ...wire.gemini.contents import Content, FunctionResponse, Part, Raw
 from ...wire.members import MALFORMED, encode
 from .calls import given_id
 from .media import write_part

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ...exceptions import GatewayError, Headers, ProviderRefusedError, UpstreamCredentialError
-from ...wire.gemini import ErrorDetail, Status
+from ...wire.gemini.answers import ErrorDetail, Status
 from ...wire.members import MALFORMED
 from ..openai import errors as openai
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain, repeat
 from typing import Any
 
-from ...wire.gemini import LogprobCandidate, LogprobsResult, TopCandidates
+from ...wire.gemini.answers import LogprobCandidate, LogprobsResult, TopCandidates
 
 _NONE = TopCandidates()
 

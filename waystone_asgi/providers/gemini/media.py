@@ -14,7 +14,7 @@ from ...exceptions import InvalidRequestError
 from ...wire.conversations import ImageURL, InputFile
 from ...wire.conversations import Part as OpenAIPart
 from ...wire.fields import Fields
-from ...wire.gemini import Blob, FileData, Part
+from ...wire.gemini.contents import Blob, FileData, Part
 
 # What the API reference lists, by the ending of a file's name.
 _TYPES = {

@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 from ...wire.fields import Fields
-from ...wire.gemini import Raw
+from ...wire.gemini.contents import Raw
 
 _GENERATION = re.compile(r"gemini-(\d+)(?:\.(\d+))?")
 _NEWEST = (99, 0)

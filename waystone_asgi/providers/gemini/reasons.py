@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...wire.gemini import Enumeration
+from ...wire.gemini.answers import Enumeration
 
 BLOCKED = "content_filter"
 _GOES_ON = (None, "FINISH_REASON_UNSPECIFIED", 0)

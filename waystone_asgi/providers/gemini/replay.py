@@ -15,7 +15,7 @@ from ...wire.chat import Said
 from ...wire.conversations import FunctionCall as CalledFunction
 from ...wire.conversations import Message, ToolCall
 from ...wire.fields import Fields
-from ...wire.gemini import FunctionCall, Part, Raw
+from ...wire.gemini.contents import FunctionCall, Part, Raw
 from ...wire.members import MALFORMED, encode
 from .calls import given_id
 from .media import write_part

@@ -9,7 +9,8 @@ from __future__ import annotations
 from ...exceptions import InvalidRequestError
 from ...wire.conversations import decode_messages
 from ...wire.fields import Fields
-from ...wire.gemini import Content, GenerateContentRequest
+from ...wire.gemini.contents import Content
+from ...wire.gemini.requests import GenerateContentRequest
 from ...wire.members import encode
 from ...wire.requests import ChatRequest
 from ..dialects import Built, Target

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from ...sse import event_data
 from ...wire.answers import Delta
 from ...wire.chat import ChatCompletionRequest
-from ...wire.gemini import RESPONSE, Candidate, PromptFeedback
+from ...wire.gemini.answers import RESPONSE, Candidate, PromptFeedback
 from ..dialects import Head
 from ..streams import TranslatedStream
 from .answer import created_at, explain

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec import UNSET, UnsetType
 
 from ...records import Usage
-from ...wire.gemini import ModalityTokenCount, UsageMetadata
+from ...wire.gemini.answers import ModalityTokenCount, UsageMetadata
 
 _AUDIO = ("AUDIO", 4)
 _TIERS = {"standard": "default", "flex": "flex", "priority": "priority"}

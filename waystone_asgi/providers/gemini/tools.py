@@ -12,7 +12,7 @@ from typing import Any
 from ...exceptions import InvalidRequestError
 from ...wire.conversations import Tool, ToolChoice, read_tool_choice, read_tools
 from ...wire.fields import Fields
-from ...wire.gemini import FunctionDeclaration
+from ...wire.gemini.requests import FunctionDeclaration
 from .schemas import express
 
 _MODES = {"none": "NONE", "auto": "AUTO", "required": "ANY", "function": "ANY"}

@@ -11,7 +11,8 @@ from typing import Any
 from msgspec import UNSET
 
 from ...wire.answers import Annotation, Call, Delta, Function, Image, ImageURL
-from ...wire.gemini import Candidate, FunctionCall, Part, Raw
+from ...wire.gemini.answers import Candidate
+from ...wire.gemini.contents import FunctionCall, Part, Raw
 from ...wire.members import compact
 from .arguments import Arguments
 from .calls import make_id
