@@ -14,6 +14,8 @@ DONE = b"data: [DONE]\n\n"
 
 _END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_CRLF2 = b"\r\n\r\n"
+_LINE_ENDS = (b"\r", b"\n")
 _CR = 0x0D  # Looked for as a number, which is several times as fast.
 _BOM = b"\xef\xbb\xbf"
 
@@ -52,6 +54,8 @@ class EventSplitter:
             data = b"".join(self._held)
         elif data[-2:] == b"\n\n" and data[-3:-2] != b"\n" and _CR not in data:
             return data  # It ends where an event ends, as most do.
+        elif data[-4:] == _CRLF2 and data[-5:-4] not in _LINE_ENDS:
+            return data  # The same, from providers whose lines end in CR LF.
         end = _last_end(data)
         rest = data[end:]
         self._held = [rest] if rest else []
@@ -79,6 +83,8 @@ class EventSplitter:
 def split_events(data: bytes) -> list[bytes]:
     """The events in `data`, which is whole events and no more."""
     if _CR in data:
+        if data.count(b"\r\n") == data.count(b"\r") == data.count(b"\n"):
+            return [block + _CRLF2 for block in data.split(_CRLF2)[:-1]]
         ends = [0, *(match.end() for match in _END.finditer(data))]
         return [data[start:end] for start, end in pairwise(ends)]
     blocks = data.split(b"\n\n")
@@ -100,8 +106,12 @@ def _last_end(data: bytes) -> int:
 
 def event_data(event: bytes) -> bytes | None:
     """The data of an event, its lines joined by LF; None for a comment or an event without data."""
-    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and _CR not in event:
-        return event[6:-2]
+    if event.startswith(b"data: "):
+        first = event.find(b"\n")
+        if first == len(event) - 2 and _CR not in event:
+            return event[6:-2]
+        if first == len(event) - 3 and event.find(b"\r") == first - 1 and event[-2:] == b"\r\n":
+            return event[6:-4]
     lines = _LINE_END.split(event.removeprefix(_BOM))
     data = [line[5:].removeprefix(b" ") for line in lines if line[:5] in (b"data:", b"data")]
     return b"\n".join(data) if data else None
