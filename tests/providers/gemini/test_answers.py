@@ -208,6 +208,25 @@ def test_what_a_message_cannot_say_is_kept_whole(parts: list[dict[str, Any]]) ->
     assert message["content"] == "".join(texts)
 
 
+@pytest.mark.parametrize("unknown", [{}, {"hologram": {"a": 1}}, {"text": ""}, {"text": None}])
+def test_parts_that_are_not_known_are_skipped(unknown: dict[str, Any]) -> None:
+    message = message_of({"text": "a"}, unknown, {"text": "b"})
+    assert message["content"] == "ab"
+    assert "extra_content" not in message
+
+
+def test_a_signature_may_come_alone() -> None:
+    message = message_of({"text": "a"}, {"thoughtSignature": "s"})
+    assert message["content"] == "a"
+    assert message["extra_content"] == {"google": {"thought_signature": "s"}}
+
+
+@pytest.mark.parametrize("call", [{"name": "f"}, {"name": "f", "args": None}])
+def test_a_call_without_arguments(call: dict[str, Any]) -> None:
+    (said,) = message_of({"functionCall": call})["tool_calls"]
+    assert said["function"]["arguments"] == "{}"
+
+
 def test_several_candidates() -> None:
     candidates = [
         {"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"},

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from openai.types.chat import ChatCompletion
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from waystone_asgi.exceptions import ProviderRefusedError, UpstreamCredentialError
 from waystone_asgi.providers.gemini import DIALECT
@@ -100,6 +101,16 @@ def test_a_stream_says_the_same(exchange: Exchange) -> None:
     assert {chunk["model"] for chunk in chunks(written)} == {decoder.response_model}
     tier = {"standard": "default", None: None}[reading.usage.get("serviceTier")]
     assert {chunk.get("service_tier") for chunk in chunks(written)} == {tier}
+
+
+@pytest.mark.parametrize("exchange", STREAMS)
+def test_the_official_client_puts_a_stream_together(exchange: Exchange) -> None:
+    _, written = stream([exchange.body])
+    state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
+    for chunk in chunks(written):
+        state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
+    completion = state.get_final_completion()
+    assert_says(completion.choices[0].message.model_dump(), read(exchange))
 
 
 @pytest.mark.parametrize("exchange", STREAMS)

@@ -176,9 +176,10 @@ def test_a_model_that_cannot_but_think(model: str, thinking: dict[str, Any]) -> 
     assert dropped == ("reasoning_effort",)
 
 
+@pytest.mark.parametrize("model", ["gemini-2.0-flash", "gemma-3-27b-it"])
 @pytest.mark.parametrize(("effort", "names"), [("none", ()), ("low", ("reasoning_effort",))])
-def test_a_model_that_cannot_think(effort: str, names: tuple[str, ...]) -> None:
-    body, dropped = build("gemini-2.0-flash", reasoning_effort=effort)
+def test_a_model_that_cannot_think(model: str, effort: str, names: tuple[str, ...]) -> None:
+    body, dropped = build(model, reasoning_effort=effort)
     assert "generationConfig" not in body
     assert dropped == names
 

@@ -9,14 +9,16 @@ from ...wire.fields import Fields
 from ...wire.gemini.contents import Raw
 
 _GENERATION = re.compile(r"gemini-(\d+)(?:\.(\d+))?")
-_NEWEST = (99, 0)
+_NEWEST, _NONE = (99, 0), (0, 0)
 _WORD = re.compile(r"(?=[A-Z])")
 
 
 def generation_of(model: str) -> tuple[int, int]:
-    """The version in the name. A name without one (`gemini-flash-latest`) is of the newest."""
+    """The version in the name; `gemini-flash-latest` is of the newest, `gemma-3` is of none."""
     found = _GENERATION.search(model)
-    return (int(found[1]), int(found[2] or 0)) if found else _NEWEST
+    if found is None:
+        return _NEWEST if "gemini" in model else _NONE
+    return int(found[1]), int(found[2] or 0)
 
 
 def take_own(fields: Fields, name: str) -> Raw | None:

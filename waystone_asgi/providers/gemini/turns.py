@@ -18,7 +18,7 @@ from .arguments import Arguments
 from .calls import make_id
 from .citations import cite, ground
 
-_EMPTY = Raw(b"{}")
+_EMPTY, _NULL = Raw(b"{}"), Raw(b"null")
 _METADATA = ("grounding_metadata", "url_context_metadata", "citation_metadata", "safety_ratings")
 _ORDINARY = (None, "STOP", "MAX_TOKENS", 1, 2)
 _TEXT, _IMAGE, _CALL, _OTHER = range(4)
@@ -73,6 +73,10 @@ class Turn:
             return self._take_text(part, part.text, delta)
         if part.function_call is not None:
             return self._take_call(part, part.function_call, delta)
+        if _is_empty(part):
+            # A signature may come alone, and what is not known is skipped.
+            part.text = ""
+            return self._take_text(part, "", delta)
         self._join()
         self._parts.append(part)
         return _rank(part) == _IMAGE and self._take_image(part, delta)
@@ -118,7 +122,7 @@ class Turn:
             self._add(delta, Call(self.calls, id, "function", function, _signed(part)))
             self.calls += 1
             if not call.will_continue and call.partial_args is None:
-                args = _EMPTY if call.args is UNSET else call.args
+                args = _EMPTY if call.args is UNSET or call.args == _NULL else call.args
                 function.arguments = compact(args).decode()
                 return True
             part.function_call = FunctionCall(call.name, UNSET, call.id)
@@ -180,6 +184,19 @@ def _rank(part: Part) -> int:
         return _CALL
     blob = part.inline_data
     return _IMAGE if blob is not None and blob.mime_type.startswith("image/") else _OTHER
+
+
+def _is_empty(part: Part) -> bool:
+    """Whether a part has none of the members that are data, beside those of text and calls."""
+    return not (
+        part.inline_data
+        or part.file_data
+        or part.function_response
+        or part.executable_code
+        or part.code_execution_result
+        or part.tool_call
+        or part.tool_response
+    )
 
 
 def _signed(part: Part) -> Any:
