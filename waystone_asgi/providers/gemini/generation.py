@@ -5,7 +5,7 @@ In: the members of a request that say so. Out: Gemini's `generationConfig`.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from ...exceptions import InvalidRequestError
 from ...wire.chat import ChatCompletionRequest
@@ -15,7 +15,6 @@ from .names import generation_of, take_own
 from .schemas import express
 
 Config: TypeAlias = dict[str, Any]
-Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 _SAMPLING = {
     "temperature": "temperature",
@@ -43,6 +42,7 @@ _OWN = (
     "enableEnhancedCivicAnswers",
 )
 # What Google's OpenAI-compatible endpoint makes of efforts: ai.google.dev/gemini-api/docs/openai.
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192}
 _HIGH_BUDGET = 24576
 _LEAST_BUDGET_OF_PRO = 128
@@ -81,9 +81,12 @@ def write_generation_config(view: ChatCompletionRequest, fields: Fields, model: 
 
 
 def _write_thinking(config: Config, fields: Fields, model: str) -> None:
-    effort = fields.take("reasoning_effort", Effort)
+    effort = fields.take("reasoning_effort", str)
     if effort is None:
         return
+    if effort not in _EFFORTS:
+        where = "reasoning_effort"
+        raise InvalidRequestError(f"{where}: Expected one of {', '.join(_EFFORTS)}.", param=where)
     generation = generation_of(model)
     if generation < _THINKS_SINCE:
         if effort != "none":
