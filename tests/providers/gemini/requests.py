@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from google.genai import types
 
 from waystone_asgi.exceptions import InvalidRequestError
 from waystone_asgi.providers.dialects import Target
@@ -22,7 +23,10 @@ def build(
     document = {"model": "g/x", "messages": HELLO} | members
     request = decode_chat_request(json.dumps(document).encode())
     built = DIALECT.build_request(request, Target(model=model, strict=strict))
-    return json.loads(bytes(built.body)), built.dropped
+    sent = json.loads(bytes(built.body))
+    for content in sent["contents"]:
+        types.Content.model_validate(content)  # The official client knows all of it.
+    return sent, built.dropped
 
 
 def contents(*messages: dict[str, Any], model: str = "gemini-2.5-flash") -> list[dict[str, Any]]:

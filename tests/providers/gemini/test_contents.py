@@ -245,31 +245,31 @@ def signed(signature: str) -> dict[str, Any]:
 
 
 def test_a_turn_goes_back_in_order_with_its_signatures() -> None:
-    image = {"type": "image_url", "image_url": {"url": PNG}, "extra_content": signed("i")}
+    image = {"type": "image_url", "image_url": {"url": PNG}, "extra_content": signed("iiii")}
     _, turn = contents(
         user("a"),
         {
-            **calling(call("x", extra_content=signed("c")), call("y")),
+            **calling(call("x", extra_content=signed("cccc")), call("y")),
             "content": "b",
             "reasoning_content": "hm",
             "images": [image],
-            "extra_content": signed("t"),
+            "extra_content": signed("tttt"),
         },
         model="gemini-3-pro-preview",
     )
     assert turn["parts"] == [
         {"text": "hm", "thought": True},
-        {"text": "b", "thoughtSignature": "t"},
-        {"inlineData": {"mimeType": "image/png", "data": "AAAA"}, "thoughtSignature": "i"},
-        {"functionCall": {"name": "f", "args": {}, "id": "x"}, "thoughtSignature": "c"},
+        {"text": "b", "thoughtSignature": "tttt"},
+        {"inlineData": {"mimeType": "image/png", "data": "AAAA"}, "thoughtSignature": "iiii"},
+        {"functionCall": {"name": "f", "args": {}, "id": "x"}, "thoughtSignature": "cccc"},
         {"functionCall": {"name": "f", "args": {}, "id": "y"}},
     ]
 
 
 def test_a_signature_without_text_goes_back() -> None:
-    message = {"role": "assistant", "content": "", "extra_content": signed("t")}
+    message = {"role": "assistant", "content": "", "extra_content": signed("tttt")}
     _, turn = contents(user("a"), message)
-    assert turn["parts"] == [{"text": "", "thoughtSignature": "t"}]
+    assert turn["parts"] == [{"text": "", "thoughtSignature": "tttt"}]
 
 
 def test_reasoning_of_another_provider_stays_out() -> None:
@@ -286,7 +286,7 @@ def test_calls_of_another_model_are_not_checked(model: str, signature: str | Non
     assert [one.get("thoughtSignature") for one in turn["parts"]] == [signature, None]
 
 
-SPOKEN = [{"text": "a", "thoughtSignature": "1"}, {"text": "b", "thoughtSignature": "2"}]
+SPOKEN = [{"text": "a", "thoughtSignature": "1111"}, {"text": "b", "thoughtSignature": "2222"}]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from google.genai import types
 
 from .requests import build, refused
 
@@ -182,6 +183,32 @@ def test_a_model_that_cannot_think(model: str, effort: str, names: tuple[str, ..
     body, dropped = build(model, reasoning_effort=effort)
     assert "generationConfig" not in body
     assert dropped == names
+
+
+def test_the_official_client_knows_all_of_it() -> None:
+    said = {
+        "messages": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}],
+        "reasoning_effort": "high",
+        "logprobs": True,
+        "top_logprobs": 2,
+        "n": 2,
+        "stop": "c",
+        "modalities": ["text", "image"],
+        "top_k": 3,
+        "safety_settings": OWN["safetySettings"],
+        "cached_content": OWN["cachedContent"],
+        "labels": OWN["labels"],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": SCHEMA}}],
+        "tool_choice": allowed("auto"),
+        "web_search_options": {},
+        "response_format": {**FORMAT, "json_schema": {"name": "n", "schema": SCHEMA}},
+        **CONFIGS[0][0],
+    }
+    sent, dropped = build("gemini-3.5-flash", **said)
+    config = sent.pop("generationConfig")
+    del sent["contents"]
+    types.GenerateContentConfig.model_validate({**config, **sent})
+    assert dropped == ()
 
 
 def test_the_callers_own_thinking_counts() -> None:

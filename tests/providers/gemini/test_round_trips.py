@@ -24,25 +24,28 @@ TURNS: list[list[Document]] = [
         THOUGHT,
         {
             "functionCall": {"name": "f", "args": {"a": 1}, "id": "x"},
-            "thoughtSignature": "one",
+            "thoughtSignature": "b25l",
         },
         {"functionCall": {"name": "g", "args": {}, "id": "y"}},
     ],
     [
-        {"text": "Once more.", "thoughtSignature": "two"},
-        {"functionCall": {"name": "f", "args": {"a": 2}}, "thoughtSignature": "three"},
+        {"text": "Once more.", "thoughtSignature": "dHdv"},
+        {"functionCall": {"name": "f", "args": {"a": 2}}, "thoughtSignature": "dGhyZWU="},
         {"functionCall": {"name": "f", "args": {"a": 2}}},
     ],
 ]
 UNUSUAL: list[list[Document]] = [
     [
-        {"text": "a", "thoughtSignature": "one"},
+        {"text": "a", "thoughtSignature": "b25l"},
         {"executableCode": {"language": "PYTHON", "code": "1"}},
         {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}},
-        {"functionCall": {"name": "f", "args": {}, "id": "x"}, "thoughtSignature": "two"},
+        {"functionCall": {"name": "f", "args": {}, "id": "x"}, "thoughtSignature": "dHdv"},
     ],
     [
-        {"functionCall": {"name": "f", "args": {"a": [1]}, "id": "y"}, "thoughtSignature": "three"},
+        {
+            "functionCall": {"name": "f", "args": {"a": [1]}, "id": "y"},
+            "thoughtSignature": "dGhyZWU=",
+        },
         {"text": "after"},
     ],
 ]
@@ -138,7 +141,7 @@ def _joined(parts: list[Document]) -> list[Document]:
 def test_an_image_goes_back_with_its_signature() -> None:
     image = {
         "inlineData": {"mimeType": "image/png", "data": "AAAA"},
-        "thoughtSignature": "one",
+        "thoughtSignature": "b25l",
     }
     message = answer({"candidates": [{"content": {"parts": [image]}}]})["choices"][0]["message"]
     sent, _ = build(MODEL, messages=[{"role": "user", "content": "Draw."}, message])
