@@ -271,10 +271,11 @@ def test_what_is_no_answer_is_a_failure(body: bytes) -> None:
     assert caught.value.status == 502
 
 
-def test_an_error_under_status_200() -> None:
-    error = {"code": 429, "message": "Slow down.", "status": "RESOURCE_EXHAUSTED"}
+@pytest.mark.parametrize("listed", [False, True])
+def test_an_error_under_status_200(listed: bool) -> None:
+    error = {"error": {"code": 429, "message": "Slow down.", "status": "RESOURCE_EXHAUSTED"}}
     with pytest.raises(ProviderRefusedError) as caught:
-        answer({"error": error})
+        DIALECT.parse_response(json.dumps([error] if listed else error).encode(), HEAD)
     assert (caught.value.status, caught.value.code) == (429, "RESOURCE_EXHAUSTED")
 
 

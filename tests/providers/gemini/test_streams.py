@@ -142,6 +142,17 @@ def test_pieces_of_a_call_that_comes_at_once() -> None:
     assert message["finish_reason"] == "tool_calls"
 
 
+def test_a_call_that_does_not_say_its_end() -> None:
+    first = says({"functionCall": {"name": "f", "id": "x", "willContinue": True}})
+    second = says({"functionCall": {"name": "g", "id": "y", "willContinue": True}})
+    pieces = (first, piece("$.a", numberValue=1), second, piece("$.b", numberValue=2), END)
+    calls = joined(stream([events(*pieces)])[1])["tool_calls"]
+    assert [(call["id"], call["function"]["arguments"]) for call in calls] == [
+        ("x", '{"a":1}'),
+        ("y", '{"b":2}'),
+    ]
+
+
 def test_pieces_of_no_call_say_nothing() -> None:
     assert deltas(piece("$.a", stringValue="b"), END) == []
 

@@ -10,19 +10,16 @@ from typing import Any
 
 from msgspec import UNSET
 
-from ...exceptions import UpstreamError
 from ...records import BYTES_PER_TOKEN
 from ...wire.answers import AnswerChoice, AnswerMessage, Delta, encode_completion
 from ...wire.gemini.answers import RESPONSE, Candidate, GenerateContentResponse, PromptFeedback
 from ...wire.members import MALFORMED
 from ..dialects import Answer, Head
-from .errors import parse_error
+from .errors import parse_refusal
 from .logprobs import write_logprobs
 from .reasons import BLOCKED, finish_reason
 from .tokens import count, service_tier
 from .turns import Turn
-
-_NOT_AN_ANSWER = "The provider's answer is not that of generateContent."
 
 
 def parse_response(body: bytes, head: Head) -> Answer:
@@ -37,14 +34,12 @@ def parse_response(body: bytes, head: Head) -> Answer:
             for candidate in response.candidates or ()
         ]
     except MALFORMED:
-        raise UpstreamError(_NOT_AN_ANSWER) from None
-    if response.error is not None:
-        raise parse_error(200, body, ())
+        raise parse_refusal(body) from None
     feedback = response.prompt_feedback
     if not choices and feedback is not None and feedback.block_reason is not None:
         choices = [_block(feedback)]
     if not choices:
-        raise UpstreamError(_NOT_AN_ANSWER)
+        raise parse_refusal(body)
     usage = count(response.usage_metadata)
     id, model = response.response_id, response.model_version
     return Answer(

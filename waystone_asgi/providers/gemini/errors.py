@@ -11,7 +11,13 @@ from typing import Any
 
 import msgspec
 
-from ...exceptions import GatewayError, Headers, ProviderRefusedError, UpstreamCredentialError
+from ...exceptions import (
+    GatewayError,
+    Headers,
+    ProviderRefusedError,
+    UpstreamCredentialError,
+    UpstreamError,
+)
 from ...wire.gemini.answers import ErrorDetail, Status
 from ...wire.members import MALFORMED
 from ..openai import errors as openai
@@ -37,6 +43,13 @@ def parse_error(status: int, body: bytes, headers: Headers) -> GatewayError:
         waits = [seconds for detail in details if (seconds := _seconds(detail.retry_delay))]
         error.headers += tuple((_RETRY_AFTER, b"%d" % seconds) for seconds in waits[:1])
     return error
+
+
+def parse_refusal(body: bytes) -> GatewayError:
+    """What a document under status 200 is, when it is no answer."""
+    if _status(body) == Status():
+        return UpstreamError("The provider's answer is not that of generateContent.")
+    return parse_error(200, body, ())
 
 
 def _status(body: bytes) -> Status:

@@ -19,13 +19,14 @@ from .calls import make_id
 from .citations import cite, ground
 
 _EMPTY, _NULL = Raw(b"{}"), Raw(b"null")
+_NO_MORE = FunctionCall()
 _METADATA = ("grounding_metadata", "url_context_metadata", "citation_metadata", "safety_ratings")
 _ORDINARY = (None, "STOP", "MAX_TOKENS", 1, 2)
 _TEXT, _IMAGE, _CALL, _OTHER = range(4)
 
 
 class Turn:
-    """One candidate's message. `response_id` and `index` are what its calls are named by."""
+    """One candidate's message. Its calls are named by `source`, the answer's id, and `index`."""
 
     __slots__ = ("_arguments", "_parts", "_pieces", "_seen", "calls", "images", "index", "source")
 
@@ -60,13 +61,14 @@ class Turn:
         """What the whole message tells, or None if that is nothing."""
         self._join()
         delta = Delta()
+        called = self._go_on(_NO_MORE, delta)
         google = {**self._replay(), **self._seen}
         if google:
             delta.extra_content = {"google": google}
         remarks = self._remarks()
         if remarks:
             delta.annotations = remarks
-        return delta if google or remarks else None
+        return delta if called or google or remarks else None
 
     def _take(self, part: Part, delta: Delta) -> bool:
         if part.text is not None:
@@ -116,7 +118,7 @@ class Turn:
         if call.name:
             self._join()
             self._parts.append(part)
-            self._arguments = None
+            self._go_on(_NO_MORE, delta)
             id = call.id or make_id(self.source, self.index, self.calls, call.name)
             function = Function(call.name, "")
             self._add(delta, Call(self.calls, id, "function", function, _signed(part)))
