@@ -54,7 +54,7 @@ def build_request(request: ChatRequest, target: Target) -> Built:
     for name in _OWN:
         if (value := fields.raw(name)) is not None:
             body[name] = value
-    return Built(body=encode(body), dropped=fields.check(target.strict))
+    return Built(body=encode(body), dropped=fields.check(strict=target.strict))
 
 
 def _write_sampling(body: dict[str, Any], fields: Fields) -> None:
