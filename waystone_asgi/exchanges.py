@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 
 from .exceptions import GatewayError
-from .providers.openai import StreamDecoder, build_request
+from .providers.openai import build_request, open_stream
 from .relay import first_events
 from .routing import Try, passed_on
 from .types import Upstream, UpstreamResponse
@@ -33,7 +33,7 @@ class Exchange:
         self.request = request
         self.attempt = attempt
         self.body, self.dropped = build_request(request, attempt.target.model, preset)
-        self.decoder = StreamDecoder(request.view) if request.view.stream else None
+        self.decoder = open_stream(request.view, preset) if request.view.stream else None
         self.response: UpstreamResponse | None = None
         self.held = b""
 

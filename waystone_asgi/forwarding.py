@@ -18,7 +18,7 @@ from .exchanges import Exchange
 from .guards import AnswerScreen, Guards
 from .hedging import hedged
 from .keepalive import KeepAlives
-from .providers.openai import parse_response
+from .providers.openai import parse_response, restate_answer
 from .records import Route
 from .relay import drain, first_shown, relay, whole_stream
 from .responses import Reply
@@ -122,7 +122,8 @@ class Forwarding:
             reply.route_headers += passed_on(response, reply.headers)
             check = self._guards.check(guards, record.guarded(attempt.target)) if guards else None
             if decoder is None:
-                answer = parse_response(await read_all(response, MAX_ANSWER_BYTES))
+                body = await read_all(response, MAX_ANSWER_BYTES)
+                answer = parse_response(restate_answer(body, attempt.provider.preset))
                 record.answered(answer, len(exchange.body))
                 reply.upstream_seconds = attempt.elapsed
                 whole = answer.body if check is None else await check.answer(answer.body)

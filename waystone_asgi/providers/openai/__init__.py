@@ -11,13 +11,17 @@ from .errors import parse_error, parse_refusal
 from .request import build_request
 from .stream import StreamDecoder
 from .tokens import parse_usage
+from .vendors import VendorStream, open_stream, restate_answer
 
 __all__ = (
     "Answer",
     "StreamDecoder",
+    "VendorStream",
     "build_request",
+    "open_stream",
     "parse_error",
     "parse_refusal",
     "parse_response",
     "parse_usage",
+    "restate_answer",
 )

@@ -15,6 +15,7 @@ from ...wire.patches import patch
 from ...wire.plain import DEFAULTS
 from ...wire.requests import ChatRequest
 from ..presets import Preset
+from .history import differs, write_messages
 
 Built: TypeAlias = tuple[Body, tuple[str, ...]]
 
@@ -34,6 +35,11 @@ def _patch(request: ChatRequest, model: str, preset: Preset) -> Built | None:
     for name, absent in _absent(refuses) if refuses else ():
         if getattr(view, name) is not absent:
             return None
+    for name in preset.renames:
+        if getattr(view, name) is not DEFAULTS[name]:
+            return None
+    if preset.quirks is not None and differs(view, preset.quirks):
+        return None
     cut = False
     dropped: tuple[str, ...] = ()
     if view.metadata is not None:
@@ -73,8 +79,22 @@ def _splice(request: ChatRequest, model: str, preset: Preset) -> Built:
         changes["metadata"] = _without_ours(bytes(members["metadata"]))
     if request.view.stream and preset.asks_for_usage:
         _ask_for_usage(request, members, changes)
+    _rename(members, changes, preset)
     dropped = tuple(name for name in refused if _is_lost(request, members, name))
+    if preset.quirks is not None:
+        said = changes.get("messages") or members["messages"]
+        changes["messages"], lost = write_messages(said, preset.quirks)
+        dropped += lost
     return splice(request.document, members, changes), dropped
+
+
+def _rename(members: Members, changes: dict[str, Buffer | None], preset: Preset) -> None:
+    """Give members the provider's names; one that is null says nothing."""
+    for name, own in preset.renames.items():
+        if name in members:
+            if bytes(members[name]) != b"null":
+                changes[own] = changes.get(name) or members[name]
+            changes[name] = None
 
 
 def _without_ours(metadata: bytes) -> bytes | None:

@@ -1,0 +1,86 @@
+"""The messages of a request on their way to a provider that writes some of them otherwise.
+
+In: messages as they were received. Out: the same with other roles and members where the provider's
+quirks ask for it; every other byte stays. Reasoning goes back under the name that it came by.
+"""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Raw
+
+from ...wire.chat import ITEMS, ChatCompletionRequest
+from ...wire.members import Buffer, Members, decode_members, encode, splice
+from ...wire.plain import PlainRequest
+from ...wire.vendors import DETAILS
+from ..presets import Quirks
+
+_OPENAI_S = "reasoning_content"
+_NULL = b"null"
+_SAID = frozenset({"name"})
+"""What is lost where it is refused; all else is told elsewhere, or is none of a request's."""
+
+
+def differs(view: ChatCompletionRequest, quirks: Quirks) -> bool:
+    """Whether a plain request has messages that the provider's quirks concern."""
+    if not isinstance(view, PlainRequest):
+        return True
+    for message in view.messages:
+        if message.role == "developer" and not quirks.developer:
+            return True
+        if message.reasoning_content is not UNSET and quirks.reasoning != _OPENAI_S:
+            return True
+        for name in quirks.refuses:
+            if getattr(message, name, UNSET) is not UNSET:
+                return True
+    return False
+
+
+def write_messages(messages: Buffer, quirks: Quirks) -> tuple[bytes, tuple[str, ...]]:
+    """The messages as the provider takes them, and the names of what was left out."""
+    lost: dict[str, None] = {}
+    text = bytes(messages)
+    pieces: list[bytes] = []
+    end = 0
+    for raw in ITEMS.decode(text):
+        # Between two items there is nothing that an item could begin with.
+        start = text.index(raw, end)
+        members = decode_members(raw)
+        pieces += (text[end:start], splice(bytes(raw), members, _changes(members, quirks)))
+        end = start + len(raw)
+        for name in _SAID & quirks.refuses & members.keys():
+            if bytes(members[name]) != _NULL:
+                lost[f"messages[].{name}"] = None
+    return b"".join((*pieces, text[end:])), tuple(lost)
+
+
+def _changes(members: Members, quirks: Quirks) -> dict[str, Buffer | None]:
+    changes: dict[str, Buffer | None] = dict.fromkeys(quirks.refuses & members.keys())
+    if not quirks.developer and bytes(members["role"]) == b'"developer"':
+        changes["role"] = b'"system"'
+    told = members.get(_OPENAI_S)
+    if told is None or bytes(told) == _NULL or quirks.reasoning == _OPENAI_S:
+        return changes
+    if quirks.reasoning == "content":
+        changes["content"] = _thinking(members, told)
+    elif quirks.reasoning not in members:
+        changes |= {quirks.reasoning: told, _OPENAI_S: None}
+    return changes
+
+
+def _thinking(members: Members, told: Raw) -> bytes:
+    """The content with the reasoning before it, in a part of its own."""
+    part = b'{"type":"thinking","thinking":[{"type":"text","text":%b}]%b}'
+    parts = [part % (told, _signature(members))]
+    content = bytes(members.get("content", _NULL))
+    if content.startswith(b"["):
+        parts += map(bytes, ITEMS.decode(content))
+    elif content not in (_NULL, b'""'):
+        parts.append(b'{"type":"text","text":%b}' % content)
+    return b"[%b]" % b",".join(parts)
+
+
+def _signature(members: Members) -> bytes:
+    """The member that proves the reasoning, where it came with one."""
+    details = DETAILS.decode(members.get("reasoning_details", _NULL)) or ()
+    signatures = [detail.signature for detail in details if detail.signature]
+    return b',"signature":%b' % encode(signatures[-1]) if signatures else b""
