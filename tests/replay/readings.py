@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any
 
-from .exchanges import DONE, Exchange
+from .exchanges import DONE, Exchange, split_events
 
 Counts = tuple[int, int, int, int, int]
 """Input, cache read, cache write, output, reasoning."""
@@ -45,8 +46,35 @@ def _detail(usage: Mapping[str, Any], name: str) -> int:
     return details.get(name, 0)
 
 
-def completed(document: dict[str, Any]) -> dict[str, Any]:
-    """A recorded answer with what the contract adds to it."""
+REASONING = ("cerebras", "groq", "huggingface", "ollama", "openrouter", "together")
+"""Whose reasoning is in `reasoning`; the caller gets it in `reasoning_content`, too."""
+
+
+def restated(provider: str, document: dict[str, Any]) -> dict[str, Any]:
+    """A recorded answer or event in OpenAI's words, of a provider that has others."""
+    document = deepcopy(document)
+    for choice in document.get("choices", ()):
+        said = choice.get("message") or choice.get("delta") or {}
+        if provider in REASONING and isinstance(said.get("reasoning"), str):
+            said.setdefault("reasoning_content", said["reasoning"])
+        if provider == "mistral":
+            _restate_mistral(said, streamed="delta" in choice)
+    return document
+
+
+def _restate_mistral(said: dict[str, Any], *, streamed: bool) -> None:
+    if isinstance(parts := said.get("content"), list):
+        texts = [part["text"] for part in parts if part["type"] == "text"]
+        said["content"] = "".join(texts) if texts else None
+        thoughts = [t["text"] for p in parts if p["type"] == "thinking" for t in p["thinking"]]
+        said["reasoning_content"] = "".join(thoughts)
+    for index, call in enumerate(said.get("tool_calls") or () if streamed else ()):
+        call.setdefault("index", index)
+
+
+def completed(provider: str, document: dict[str, Any]) -> dict[str, Any]:
+    """A recorded answer in OpenAI's words, with what the contract adds to it."""
+    document = restated(provider, document)
     choices = []
     for choice in document["choices"]:
         message = {
@@ -63,9 +91,12 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class StreamReading:
-    """What the caller gets of a recorded stream, and what the record says of it."""
+    """What the caller gets of a recorded stream, and what the record says of it.
 
-    relayed: bytes = b""
+    `relayed` are events as they were recorded, and documents of those that are told otherwise.
+    """
+
+    relayed: list[bytes | dict[str, Any]] = field(default_factory=list)
     error: dict[str, Any] | None = None
     response_id: str | None = None
     response_model: str | None = None
@@ -92,11 +123,21 @@ def read_stream(exchange: Exchange, *, usage_asked: bool) -> StreamReading:
             if choice.get("finish_reason"):
                 reasons[choice["index"]] = choice["finish_reason"]
         if usage_asked or chunk.get("choices") != [] or not usage:
-            reading.relayed += event.raw
+            told = restated(exchange.provider, chunk)
+            reading.relayed.append(event.raw if told == chunk else told)
     reading.finish_reasons = tuple(reasons[index] for index in sorted(reasons))
     if reading.error is None and not exchange.body.rstrip().endswith(b"data: [DONE]"):
-        reading.relayed += DONE
+        reading.relayed.append(DONE)
     return reading
+
+
+def rest_of(body: bytes, reading: StreamReading) -> bytes:
+    """What a caller got behind what was to be relayed."""
+    events = list(split_events(body))
+    for event, expected in zip(events, reading.relayed, strict=False):
+        assert expected == (event.raw if isinstance(expected, bytes) else event.document)
+    assert len(events) >= len(reading.relayed)
+    return b"".join([event.raw for event in events[len(reading.relayed) :]])
 
 
 def read_error(exchange: Exchange) -> dict[str, Any]:
