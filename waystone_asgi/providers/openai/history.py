@@ -6,11 +6,15 @@ quirks ask for it; every other byte stays. Reasoning goes back under the name th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+from operator import attrgetter
+
 from msgspec import UNSET, Raw
 
 from ...wire.chat import ITEMS, ChatCompletionRequest
 from ...wire.members import Buffer, Members, decode_members, encode, splice
-from ...wire.plain import PlainRequest
+from ...wire.plain import Message, PlainRequest
 from ...wire.vendors import DETAILS
 from ..presets import Quirks
 
@@ -24,15 +28,32 @@ def differs(view: ChatCompletionRequest, quirks: Quirks) -> bool:
     """Whether a plain request has messages that the provider's quirks concern."""
     if not isinstance(view, PlainRequest):
         return True
+    members, absent = _concerned(quirks.refuses, quirks.reasoning)
     for message in view.messages:
+        if members(message) != absent:
+            return True
         if message.role == "developer" and not quirks.developer:
             return True
-        if message.reasoning_content is not UNSET and quirks.reasoning != _OPENAI_S:
-            return True
-        for name in quirks.refuses:
-            if getattr(message, name, UNSET) is not UNSET:
-                return True
     return False
+
+
+@lru_cache(maxsize=64)
+def _concerned(
+    refuses: frozenset[str], reasoning: str
+) -> tuple[Callable[[Message], object], object]:
+    """What gets the members that are refused or renamed, and what it gets where none is there.
+
+    A plain message has no members but its fields.
+    """
+    names = refuses if reasoning == _OPENAI_S else refuses | {_OPENAI_S}
+    known = sorted(names & set(Message.__struct_fields__))
+    if not known:
+        return _nothing, None
+    return attrgetter(*known), UNSET if len(known) == 1 else (UNSET,) * len(known)
+
+
+def _nothing(message: Message) -> None:
+    """Where only roles are concerned."""
 
 
 def write_messages(messages: Buffer, quirks: Quirks) -> tuple[bytes, tuple[str, ...]]:

@@ -6,13 +6,15 @@ clients look for; what the vendor wrote stays, save for content in parts, which 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ...wire.chat import ITEMS
 from ...wire.conversations import ReasoningDetail
 from ...wire.members import MALFORMED, Buffer, Path, encode, rewrite
-from ...wire.vendors import ANSWER, PARTS, VendorChoice, VendorMessage, VendorPart
+from ...wire.vendors import ANSWER, PARTS, VendorCall, VendorChoice, VendorMessage, VendorPart
 from ..presets import Quirks
 
-_NULL, _TEXT, _KEY = b"null", b'"', b'"reasoning"'
+_NULL, _TEXT, _SPACE = b"null", b'"', b" \t\r\n"
 _FORMAT = "mistral-v1"
 
 
@@ -28,13 +30,16 @@ class Restatement:
 
     def concerns(self, data: bytes) -> bool:
         """Whether there may be something to restate; most events say nothing of the kind."""
-        return any(marker in data for marker in self._markers)
+        for marker in self._markers:  # `any` would cost more than the search.
+            if marker in data:
+                return True
+        return False
 
     def restate(self, document: bytes) -> bytes:
         """The answer or event in OpenAI's words; what is neither comes back as it is."""
         try:
             choices = ANSWER.decode(document).choices or ()
-            if len(choices) == 1 and (quick := self._insert(document, choices[0])):
+            if len(choices) == 1 and (quick := self._insert(document, choices[0])) is not None:
                 return quick
             changes: dict[Path, Buffer | None] = {}
             for position, choice in enumerate(choices):
@@ -44,45 +49,57 @@ class Restatement:
             return document
 
     def _insert(self, document: bytes, choice: VendorChoice) -> bytes | None:
-        """The most frequent change, where the member is plain to see: its copy behind it."""
-        said = choice.delta
-        if self._quirks.reasoning != "reasoning" or said is None or said.tool_calls:
+        """The same for one choice, where only a message changes and its key is plain to see."""
+        said = choice.message or choice.delta
+        counted = choice.delta is not None and not self._quirks.counts_calls
+        if said is None or self._reason(choice) is not None or (counted and said.tool_calls):
             return None
-        told = bytes(said.reasoning)
-        member = b'"reasoning":' + told
-        if (
-            not told.startswith(_TEXT)
-            or said.reasoning_content
-            or choice.finish_reason is not None
-            or document.count(_KEY) != 1
-            or document.count(member) != 1
-        ):
+        told = self._told(said)
+        if not told:
+            return document
+        name = "content" if "content" in told else "reasoning"
+        key, value = b'"%b"' % name.encode(), bytes(getattr(said, name))
+        at = document.find(key)
+        start = document.find(value, at + len(key))
+        if document.count(key) != 1 or document[at + len(key) : start].strip(_SPACE) != b":":
             return None
-        return document.replace(member, b'%b,"reasoning_content":%b' % (member, told))
+        new = told.pop(name, value)
+        others = [b',"%b":%b' % (other.encode(), text) for other, text in told.items()]
+        return b"".join((document[:start], new, *others, document[start + len(value) :]))
 
     def _choice(self, choice: VendorChoice, path: Path, changes: dict[Path, Buffer | None]) -> None:
+        if (reason := self._reason(choice)) is not None:
+            changes[(*path, "finish_reason")] = encode(reason)
+        for key, said in (("message", choice.message), ("delta", choice.delta)):
+            if said is not None:
+                changes |= {(*path, key, name): new for name, new in self._told(said).items()}
+        if choice.delta is not None and not self._quirks.counts_calls:
+            self._count(choice, choice.delta.tool_calls or (), path, changes)
+
+    def _reason(self, choice: VendorChoice) -> str | None:
+        """OpenAI's word for why the choice ended, where the vendor has its own."""
         reason = choice.finish_reason
-        if isinstance(reason, str) and reason in self._quirks.finish_reasons:
-            changes[(*path, "finish_reason")] = encode(self._quirks.finish_reasons[reason])
-        if choice.message is not None:
-            self._message(choice.message, (*path, "message"), changes)
-        elif choice.delta is not None:
-            self._message(choice.delta, (*path, "delta"), changes)
-            if not self._quirks.counts_calls:
-                self._count(choice, path, changes)
+        return self._quirks.finish_reasons.get(reason) if isinstance(reason, str) else None
 
-    def _message(self, said: VendorMessage, path: Path, changes: dict[Path, Buffer | None]) -> None:
+    def _told(self, said: VendorMessage) -> dict[str, Buffer]:
+        """The members of a message that are new, or told otherwise."""
         if said.reasoning_content:
-            return
+            return {}
         if bytes(said.reasoning).startswith(_TEXT):
-            changes[(*path, "reasoning_content")] = said.reasoning
+            return {"reasoning_content": said.reasoning}
         if self._quirks.reasoning == "content" and bytes(said.content).startswith(b"["):
-            _restate_parts(said.content, path, changes)
+            return _told_in_parts(said.content)
+        return {}
 
-    def _count(self, choice: VendorChoice, path: Path, changes: dict[Path, Buffer | None]) -> None:
+    def _count(
+        self,
+        choice: VendorChoice,
+        calls: Iterable[VendorCall],
+        path: Path,
+        changes: dict[Path, Buffer | None],
+    ) -> None:
         """Give each call its place; one that has it is counted, too."""
-        calls = choice.delta.tool_calls if choice.delta is not None else None
-        for position, call in enumerate(calls or ()):
+        for position, call in enumerate(calls):
             index = call.index
             if index is None:
                 index = self._calls.get(choice.index, 0)
@@ -93,7 +110,7 @@ class Restatement:
 def _markers(quirks: Quirks) -> tuple[bytes, ...]:
     markers = [b'"%b"' % reason.encode() for reason in quirks.finish_reasons]
     if quirks.reasoning == "reasoning":
-        markers.append(_KEY)
+        markers.append(b'"reasoning"')
     if quirks.reasoning == "content":
         markers.append(b'"type"')
     if not quirks.counts_calls:
@@ -101,24 +118,27 @@ def _markers(quirks: Quirks) -> tuple[bytes, ...]:
     return tuple(markers)
 
 
-def _restate_parts(content: Buffer, path: Path, changes: dict[Path, Buffer | None]) -> None:
+def _told_in_parts(content: Buffer) -> dict[str, Buffer]:
     """The text of the content, its reasoning beside it, and where they belong all other parts."""
     parts = PARTS.decode(content)
     texts = [part.text for part in parts if part.type == "text"]
     thoughts = [part for part in parts if part.type == "thinking"]
-    changes[(*path, "content")] = encode("".join(texts)) if texts or not thoughts else _NULL
+    told: dict[str, Buffer] = {
+        "content": encode("".join(texts)) if texts or not thoughts else _NULL
+    }
     if thoughts:
-        changes[(*path, "reasoning_content")] = encode("".join(map(_thought, thoughts)))
+        told["reasoning_content"] = encode("".join(map(_thought, thoughts)))
     details = [_detail(part) for part in thoughts if part.signature]
     if details:
-        changes[(*path, "reasoning_details")] = encode(details)
+        told["reasoning_details"] = encode(details)
     if len(texts) + len(thoughts) < len(parts):
         kept = [
             raw
             for raw, part in zip(ITEMS.decode(content), parts, strict=True)
             if part.type not in ("text", "thinking")
         ]
-        changes[(*path, "extra_content")] = encode({"mistral": {"content": kept}})
+        told["extra_content"] = encode({"mistral": {"content": kept}})
+    return told
 
 
 def _thought(part: VendorPart) -> str:
