@@ -88,7 +88,11 @@ class Heard:
     def message(self) -> dict[str, Any]:
         """The message as a client sends it back."""
         calls = [
-            {"id": c["id"], "type": "function", "function": {k: c[k] for k in ("name", "arguments")}}
+            {
+                "id": c["id"],
+                "type": "function",
+                "function": {k: c[k] for k in ("name", "arguments")},
+            }
             for c in self.calls
         ]
         cited = [c for each in self.extra for c in each["cohere"]["citations"]]

@@ -64,3 +64,24 @@ def test_key_variables_are_of_one_provider_each() -> None:
     variables = [preset.api_key_env for preset in PRESETS.values() if preset.api_key_env]
     assert len(variables) == len(set(variables))
     assert all(variable.isupper() for variable in variables)
+
+
+def test_a_member_is_not_both_refused_and_renamed() -> None:
+    for preset in PRESETS.values():
+        assert not preset.refuses & preset.renames.keys()
+        assert not preset.refuses & set(preset.renames.values())
+
+
+def test_quirks_are_told_in_openais_words() -> None:
+    for preset in PRESETS.values():
+        quirks = preset.quirks
+        if quirks is not None:
+            assert quirks.reasoning in ("reasoning_content", "reasoning", "content")
+            assert quirks.reasoning not in quirks.refuses
+            assert set(quirks.finish_reasons.values()) <= {"stop", "length", "content_filter"}
+
+
+def test_members_of_messages_that_are_renamed_are_not_sent_to_strict_vendors() -> None:
+    for preset in PRESETS.values():
+        if preset.quirks is not None and preset.quirks.refuses:
+            assert "reasoning_content" in preset.quirks.refuses

@@ -1,4 +1,4 @@
-"""Answers, streams and errors of Cohere's that were not recorded, and a conversation of two turns."""
+"""Answers, streams and errors of Cohere's that were not recorded, and a talk of two turns."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from operator import attrgetter
 
 from msgspec import UNSET, Raw
 
-from ...wire.chat import ITEMS, ChatCompletionRequest
+from ...wire.chat import ITEMS
 from ...wire.members import Buffer, Members, decode_members, encode, splice
 from ...wire.plain import Message, PlainRequest
 from ...wire.vendors import DETAILS
@@ -24,10 +24,8 @@ _SAID = frozenset({"name"})
 """What is lost where it is refused; all else is told elsewhere, or is none of a request's."""
 
 
-def differs(view: ChatCompletionRequest, quirks: Quirks) -> bool:
+def differs(view: PlainRequest, quirks: Quirks) -> bool:
     """Whether a plain request has messages that the provider's quirks concern."""
-    if not isinstance(view, PlainRequest):
-        return True
     members, absent = _concerned(quirks.refuses, quirks.reasoning)
     for message in view.messages:
         if members(message) != absent:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from ...pieces import Body
 from ...wire.members import Buffer, Members, decode_members, encode, splice
 from ...wire.patches import patch
-from ...wire.plain import DEFAULTS
+from ...wire.plain import DEFAULTS, PlainRequest
 from ...wire.requests import ChatRequest
 from ..presets import Preset
 from .history import differs, write_messages
@@ -38,7 +38,8 @@ def _patch(request: ChatRequest, model: str, preset: Preset) -> Built | None:
     for name in preset.renames:
         if getattr(view, name) is not DEFAULTS[name]:
             return None
-    if preset.quirks is not None and differs(view, preset.quirks):
+    quirks = preset.quirks
+    if quirks is not None and isinstance(view, PlainRequest) and differs(view, quirks):
         return None
     cut = False
     dropped: tuple[str, ...] = ()
