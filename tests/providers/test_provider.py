@@ -79,12 +79,34 @@ def test_where_requests_go(type: str, base_url: str | None, where: str) -> None:
     assert url(make(type, base_url=base_url)) == where
 
 
+def azure(api_version: str, base_url: str = "https://acme.openai.azure.com") -> Provider:
+    return Provider.azure(api_key=KEY, base_url=base_url, api_version=api_version)
+
+
 def test_azure_takes_the_version_of_its_api() -> None:
-    provider = Provider.azure(
-        api_key=KEY, base_url="https://acme.openai.azure.com", api_version="2025-04-01&preview"
-    )
-    path = "/openai/v1/chat/completions?api-version=2025-04-01%26preview"
+    provider = azure("preview&latest")
+    path = "/openai/v1/chat/completions?api-version=preview%26latest"
     assert provider.endpoint.path == path
+    assert provider.endpoint_to("gpt") is provider.endpoint
+
+
+@pytest.mark.parametrize("base", ["", "/", "/openai/v1", "/proxy"])
+def test_a_version_that_is_a_date_leads_to_the_deployment(base: str) -> None:
+    provider = azure("2025-04-01&preview", f"https://acme.openai.azure.com{base}")
+    before = base if base == "/proxy" else ""
+    path = f"{before}/openai/deployments/%s/chat/completions?api-version=2025-04-01%%26preview"
+    assert provider.endpoint_to("gpt-4").path == path % "gpt-4"
+    assert provider.endpoint_to("a/b?{model}").path == path % "a%2Fb%3F%7Bmodel%7D"
+    assert provider.endpoint_to("gpt-4").headers == provider.endpoint.headers
+
+
+def test_an_endpoint_is_kept_but_not_any_number_of_them() -> None:
+    provider = azure("2025-04-01")
+    first = provider.endpoint_to("gpt-0")
+    assert provider.endpoint_to("gpt-0") is first
+    for number in range(1, 1025):
+        provider.endpoint_to(f"gpt-{number}")
+    assert provider.endpoint_to("gpt-0") is not first
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,15 @@ class Exchange:
     @property
     def model(self) -> str:
         """The name the provider was asked for; Azure's recordings have it in the path."""
+        if self.api_version:
+            return self.path.split("/")[3]
         return (self.request or {}).get("model") or "recorded-deployment"
+
+    @property
+    def api_version(self) -> str | None:
+        """That of a recorded deployment of Azure's."""
+        _, found, version = self.path.partition("/chat/completions?api-version=")
+        return version if found and self.path.startswith("/openai/deployments/") else None
 
     @property
     def kind(self) -> str:

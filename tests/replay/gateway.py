@@ -79,13 +79,16 @@ class Replay:
 
 
 def provider(exchange: Exchange, url: str, cut: str) -> Provider:
-    """The recorded provider at `url`, with the path it had; Azure's v1 API has its own."""
+    """The recorded provider at `url`, with the path it had; Azure's without a version has its own
+    here.
+    """
     path = exchange.path.partition("?")[0].removesuffix("/chat/completions")
     return Provider(
         name=exchange.type,
         type=exchange.type,
         api_key=CREDENTIAL,
         base_url=url if exchange.type == "azure" else url + path,
+        api_version=exchange.api_version,
         headers={"x-exchange": exchange.id, "x-cut": cut},
     )
 

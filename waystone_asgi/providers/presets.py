@@ -37,7 +37,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
 class Preset(Struct, frozen=True, kw_only=True):
     """The defaults of a provider type.
 
-    `path` is what follows the base URL unless that already ends in `version`. `api_key_env` is the
+    `path` is what follows the base URL unless that already ends in `version`. `dated_path` follows
+    it where the API's version is a date, with `{model}` for the model's name. `api_key_env` is the
     provider's well-known variable; None means that no key is needed. `auth` is the header of the
     key, which is a bearer token in `authorization`. `refuses` are request fields it does not take:
     they are left out and named; `renames` are those that it knows by another name. `asks_for_usage`
@@ -49,6 +50,7 @@ class Preset(Struct, frozen=True, kw_only=True):
     api_key_env: str | None = None
     version: str = ""
     path: str = "/chat/completions"
+    dated_path: str | None = None
     auth: str = "authorization"
     refuses: frozenset[str] = frozenset({"store", "metadata"})
     renames: Mapping[str, str] = {}
@@ -71,10 +73,12 @@ PRESETS: Mapping[str, Preset] = {
     "openai": Preset(
         base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY", refuses=frozenset()
     ),
-    # The v1 API (learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle).
+    # The v1 API, and those before it whose versions are dates
+    # (learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle).
     "azure": Preset(
         api_key_env="AZURE_OPENAI_API_KEY",
         version="/openai/v1",
+        dated_path="/openai/deployments/{model}/chat/completions",
         auth="api-key",
         refuses=_NO_STORE,
     ),

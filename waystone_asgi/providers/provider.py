@@ -11,12 +11,18 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 from urllib.parse import quote, urlsplit
 
+from msgspec.structs import replace
+
 from ..exceptions import ConfigurationError
 from ..records import Endpoint, Secret
 from .presets import PRESETS, Preset
 
 _SHORTEST_SECRET = 8
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110, section 5.6.2
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_SAFE = "/%:@!$&'()*+,;=~-._"
+_MODEL = "{model}"
+_MOST_ENDPOINTS = 1024
 _PORTS = {"http": 80, "https": 443, "echo": 0}
 
 
@@ -52,7 +58,9 @@ class Provider:
 
     `type` is a key of `PRESETS`. `models` are names as the provider knows them; `"*"` takes any
     name after the provider prefix. `headers` are sent with every request. `api_version` is azure's
-    query parameter. Raises `ConfigurationError` that says what would be right.
+    query parameter; a date leads to the deployment that is named like the model, for which
+    `{model}` stands in the path of `endpoint`. Raises `ConfigurationError` that says what would be
+    right.
     """
 
     openai: ClassVar = _Constructor("openai")
@@ -99,6 +107,19 @@ class Provider:
         self.endpoint = self._endpoint(
             base_url or self.preset.base_url, dict(headers or {}), api_version
         )
+        self._endpoints: dict[str, Endpoint] = {}
+
+    def endpoint_to(self, model: str) -> Endpoint:
+        """Where requests for the model go. It is the same value for the same model."""
+        if _MODEL not in self.endpoint.path:
+            return self.endpoint
+        endpoint = self._endpoints.get(model)
+        if endpoint is None:
+            if len(self._endpoints) >= _MOST_ENDPOINTS:
+                self._endpoints.clear()
+            path = self.endpoint.path.replace(_MODEL, quote(model, safe=""), 1)
+            endpoint = self._endpoints[model] = replace(self.endpoint, path=path)
+        return endpoint
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, type={self.type!r}, endpoint={self.endpoint!r})"
@@ -133,17 +154,20 @@ class Provider:
             raise ConfigurationError(
                 f"{where}.base_url: expected http:// or https://, a host and perhaps a path."
             )
-        path = url.path.rstrip("/").removesuffix(self.preset.version)
-        path = quote(f"{path}{self.preset.version}{self.preset.path}", safe="/%:@!$&'()*+,;=~-._")
-        if api_version is not None:
-            path += f"?api-version={quote(api_version, safe='')}"
         return Endpoint(
             scheme=url.scheme,
             host=host,
             port=port,
-            path=path,
+            path=self._path(url.path, api_version),
             headers=self._headers(headers),
         )
+
+    def _path(self, base: str, api_version: str | None) -> str:
+        preset = self.preset
+        path = quote(base.rstrip("/").removesuffix(preset.version), safe=_SAFE)
+        dated = preset.dated_path if api_version and _DATE.match(api_version) else None
+        path += dated or f"{preset.version}{preset.path}"
+        return path if api_version is None else f"{path}?api-version={quote(api_version, safe='')}"
 
     def _headers(self, extra: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
         headers = {

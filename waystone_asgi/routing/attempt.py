@@ -79,7 +79,11 @@ class Try:
         Raises `UpstreamError` and its kinds; a refusal carries the headers that are passed on.
         """
         response = await upstream.send(
-            UpstreamRequest(endpoint=self.provider.endpoint, content=body, timeouts=self.timeouts)
+            UpstreamRequest(
+                endpoint=self.provider.endpoint_to(self.target.model),
+                content=body,
+                timeouts=self.timeouts,
+            )
         )
         self.status = response.status
         self.latency = monotonic() - self._started
