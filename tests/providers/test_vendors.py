@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,7 +24,7 @@ from waystone_asgi.sse import DONE, MAX_EVENT_BYTES
 from waystone_asgi.wire.requests import decode_chat_request
 
 USER = {"role": "user", "content": "hello"}
-CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+CALL = {"id": "callcall1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 ANSWERED = {"contents": "a", "refusal": None, "annotations": [], "audio": None}
 
 
@@ -166,6 +167,28 @@ def test_reasoning_goes_back_where_the_vendor_has_it(
 ) -> None:
     for type in types.split():
         assert sent(type, messages=[USER, given])[0]["messages"] == [USER, written]
+
+
+def test_ids_of_calls_are_of_the_form_that_is_taken() -> None:
+    ids = ["call_1", "123456789", "12345678é", "1234-6789", None]
+    calls = [{**CALL, "id": id} if id else {"function": CALL["function"]} for id in ids]
+    results = [{"role": "tool", "tool_call_id": id, "content": "4"} for id in ids if id]
+    given = [USER, {"role": "assistant", "tool_calls": calls}, *results]
+    written = sent("mistral", messages=given)[0]["messages"]
+    called = [call.get("id") for call in written[1]["tool_calls"]]
+    assert called[:-1] == [result["tool_call_id"] for result in written[2:]]
+    assert called[1] == "123456789"
+    assert called[-1] is None
+    assert len(set(called)) == len(ids)
+    assert all(re.fullmatch("[a-zA-Z0-9]{9}", id) for id in called if id)
+    assert sent("groq", messages=given)[0]["messages"] == given
+
+
+def test_what_is_wrong_in_a_message_is_left_to_the_vendor() -> None:
+    wrong = USER | {"tool_calls": 5, "tool_call_id": []}
+    thought = THOUGHT | {"reasoning_details": "r"}
+    written = sent("mistral", messages=[wrong, thought])[0]["messages"]
+    assert written == [wrong, SAID | {"content": [PART, TEXT]}]
 
 
 def test_only_what_must_change_does() -> None:
@@ -438,7 +461,7 @@ def test_an_event_without_end_is_given_up() -> None:
 def test_what_came_out_goes_back_in(type: str, said: dict[str, Any]) -> None:
     found = told(type, answer(said))
     del found["finish_reason"]
-    result = {"role": "tool", "tool_call_id": "c1", "content": "4"}
+    result = {"role": "tool", "tool_call_id": "callcall1", "content": "4"}
     body, _ = sent(type, messages=[USER, found, result, found, USER])
     first, second = body["messages"][1], body["messages"][3]
     assert first == second

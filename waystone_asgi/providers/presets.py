@@ -16,13 +16,15 @@ class Quirks(Struct, frozen=True, kw_only=True):
     `reasoning` is the member of a message that has its reasoning; in `content` it stands as parts
     of type `thinking`. The caller reads and writes `reasoning_content`. `developer` says whether
     that role is taken, which is `system` elsewhere, and `refuses` are members of messages that are
-    not. `finish_reasons` are the provider's own words and OpenAI's. `counts_calls` is false where
-    streamed tool calls lack their index.
+    not. `call_id_length` is that of the ids of tool calls, which are letters and digits, where
+    others are refused: those are replaced. `finish_reasons` are the provider's own words and
+    OpenAI's. `counts_calls` is false where streamed tool calls lack their index.
     """
 
     reasoning: str = "reasoning_content"
     developer: bool = True
     refuses: frozenset[str] = frozenset()
+    call_id_length: int | None = None
     finish_reasons: Mapping[str, str] = {}
     counts_calls: bool = True
 
@@ -101,6 +103,7 @@ PRESETS: Mapping[str, Preset] = {
             reasoning="content",
             developer=False,
             refuses=_ANSWERED | _TOLD | {"name", "reasoning", "reasoning_details"},
+            call_id_length=9,
             finish_reasons={"model_length": "length"},
             counts_calls=False,
         ),

@@ -58,6 +58,12 @@ class VendorPart(Said, Struct):
     signature: str | None = None
 
 
+class CallId(Struct, gc=False):
+    """Which tool call it is."""
+
+    id: str | None = None
+
+
 class Detail(Struct, gc=False):
     """What proves a block of reasoning."""
 
@@ -66,4 +72,6 @@ class Detail(Struct, gc=False):
 
 ANSWER = msgspec.json.Decoder(VendorAnswer)
 PARTS = msgspec.json.Decoder(list[VendorPart])
+CALLS = msgspec.json.Decoder(list[CallId] | None)
+ID = msgspec.json.Decoder(str | None)
 DETAILS = msgspec.json.Decoder(list[Detail] | None)

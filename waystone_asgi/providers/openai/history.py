@@ -6,27 +6,42 @@ quirks ask for it; every other byte stays. Reasoning goes back under the name th
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter
+from typing import TypeVar
 
 from msgspec import UNSET, Raw
+from msgspec.json import Decoder
 
 from ...wire.chat import ITEMS
-from ...wire.members import Buffer, Members, decode_members, encode, splice
+from ...wire.members import (
+    MALFORMED,
+    Buffer,
+    Members,
+    Path,
+    decode_members,
+    encode,
+    rewrite,
+    splice,
+)
 from ...wire.plain import Message, PlainRequest
-from ...wire.vendors import DETAILS
+from ...wire.vendors import CALLS, DETAILS, ID
 from ..presets import Quirks
+
+T = TypeVar("T")
 
 _OPENAI_S = "reasoning_content"
 _NULL = b"null"
+_NOTHING = Raw(_NULL)
 _SAID = frozenset({"name"})
 """What is lost where it is refused; all else is told elsewhere, or is none of a request's."""
 
 
 def differs(view: PlainRequest, quirks: Quirks) -> bool:
     """Whether a plain request has messages that the provider's quirks concern."""
-    members, absent = _concerned(quirks.refuses, quirks.reasoning)
+    members, absent = _concerned(quirks.refuses, quirks.reasoning, quirks.call_id_length)
     for message in view.messages:
         if members(message) != absent:
             return True
@@ -37,13 +52,15 @@ def differs(view: PlainRequest, quirks: Quirks) -> bool:
 
 @lru_cache(maxsize=64)
 def _concerned(
-    refuses: frozenset[str], reasoning: str
+    refuses: frozenset[str], reasoning: str, call_id_length: int | None
 ) -> tuple[Callable[[Message], object], object]:
-    """What gets the members that are refused or renamed, and what it gets where none is there.
+    """What gets the members that may have to change, and what it gets where none is there.
 
     A plain message has no members but its fields.
     """
     names = refuses if reasoning == _OPENAI_S else refuses | {_OPENAI_S}
+    if call_id_length is not None:
+        names |= {"tool_calls", "tool_call_id"}
     known = sorted(names & set(Message.__struct_fields__))
     if not known:
         return _nothing, None
@@ -76,6 +93,8 @@ def _changes(members: Members, quirks: Quirks) -> dict[str, Buffer | None]:
     changes: dict[str, Buffer | None] = dict.fromkeys(quirks.refuses & members.keys())
     if not quirks.developer and bytes(members["role"]) == b'"developer"':
         changes["role"] = b'"system"'
+    if quirks.call_id_length is not None:
+        changes |= _ids(members, quirks.call_id_length)
     told = members.get(_OPENAI_S)
     if told is None or bytes(told) == _NULL or quirks.reasoning == _OPENAI_S:
         return changes
@@ -86,11 +105,42 @@ def _changes(members: Members, quirks: Quirks) -> dict[str, Buffer | None]:
     return changes
 
 
+def _ids(members: Members, length: int) -> dict[str, Buffer | None]:
+    """Other ids for a message's calls, or for that which it answers, where those are refused."""
+    changes: dict[str, Buffer | None] = {}
+    new: dict[Path, Buffer | None] = {}
+    calls = members.get("tool_calls", _NOTHING)
+    for index, call in enumerate(_read(CALLS, calls) or ()):
+        if call.id is not None and (id := _id(call.id, length)) != call.id:
+            new[(index, "id")] = encode(id)
+    if new:
+        changes["tool_calls"] = rewrite(bytes(calls), new)
+    answered = _read(ID, members.get("tool_call_id", _NOTHING))
+    if answered is not None and (id := _id(answered, length)) != answered:
+        changes["tool_call_id"] = encode(id)
+    return changes
+
+
+def _id(id: str, length: int) -> str:
+    """The id itself if it is of the right form, or one made of it: the same for the same."""
+    if len(id) == length and id.isascii() and id.isalnum():
+        return id
+    return hashlib.sha256(id.encode()).hexdigest()[:length]
+
+
+def _read(decoder: Decoder[T], raw: Raw) -> T | None:
+    """The value, or None for what is of no use: whether it is right is the provider's to say."""
+    try:
+        return decoder.decode(raw)
+    except MALFORMED:
+        return None
+
+
 def _thinking(members: Members, told: Raw) -> bytes:
     """The content with the reasoning before it, in a part of its own."""
     part = b'{"type":"thinking","thinking":[{"type":"text","text":%b}]%b}'
     parts = [part % (told, _signature(members))]
-    content = bytes(members.get("content", _NULL))
+    content = bytes(members.get("content", _NOTHING))
     if content.startswith(b"["):
         parts += map(bytes, ITEMS.decode(content))
     elif content not in (_NULL, b'""'):
@@ -100,6 +150,6 @@ def _thinking(members: Members, told: Raw) -> bytes:
 
 def _signature(members: Members) -> bytes:
     """The member that proves the reasoning, where it came with one."""
-    details = DETAILS.decode(members.get("reasoning_details", _NULL)) or ()
+    details = _read(DETAILS, members.get("reasoning_details", _NOTHING)) or ()
     signatures = [detail.signature for detail in details if detail.signature]
     return b',"signature":%b' % encode(signatures[-1]) if signatures else b""
