@@ -6,12 +6,15 @@ Nothing of the package is used here, so that the tests compare two readings and 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from .exchanges import DONE, Exchange, split_events
+from .exchanges import DONE, Event, Exchange, split_events
+
+Told = bytes | dict[str, Any]
+"""An event as it was recorded, or the document of one that is told in other words."""
 
 Counts = tuple[int, int, int, int, int]
 """Input, cache read, cache write, output, reasoning."""
@@ -96,7 +99,7 @@ class StreamReading:
     `relayed` are events as they were recorded, and documents of those that are told otherwise.
     """
 
-    relayed: list[bytes | dict[str, Any]] = field(default_factory=list)
+    relayed: list[Told] = field(default_factory=list)
     error: dict[str, Any] | None = None
     response_id: str | None = None
     response_model: str | None = None
@@ -123,21 +126,27 @@ def read_stream(exchange: Exchange, *, usage_asked: bool) -> StreamReading:
             if choice.get("finish_reason"):
                 reasons[choice["index"]] = choice["finish_reason"]
         if usage_asked or chunk.get("choices") != [] or not usage:
-            told = restated(exchange.provider, chunk)
-            reading.relayed.append(event.raw if told == chunk else told)
+            reading.relayed.append(as_told(exchange.provider, event))
     reading.finish_reasons = tuple(reasons[index] for index in sorted(reasons))
     if reading.error is None and not exchange.body.rstrip().endswith(b"data: [DONE]"):
         reading.relayed.append(DONE)
     return reading
 
 
-def rest_of(body: bytes, reading: StreamReading) -> bytes:
+def as_told(provider: str, event: Event) -> Told:
+    """A recorded event as it is relayed, or its document where that is in other words."""
+    document = event.document or {}
+    told = restated(provider, document)
+    return event.raw if told == document else told
+
+
+def rest_of(body: bytes, relayed: Sequence[Told]) -> bytes:
     """What a caller got behind what was to be relayed."""
     events = list(split_events(body))
-    for event, expected in zip(events, reading.relayed, strict=False):
+    for event, expected in zip(events, relayed, strict=False):
         assert expected == (event.raw if isinstance(expected, bytes) else event.document)
-    assert len(events) >= len(reading.relayed)
-    return b"".join([event.raw for event in events[len(reading.relayed) :]])
+    assert len(events) >= len(relayed)
+    return b"".join([event.raw for event in events[len(relayed) :]])
 
 
 def read_error(exchange: Exchange) -> dict[str, Any]:

@@ -51,7 +51,7 @@ async def test_a_stream_is_relayed_as_recorded(
 def _check_relayed(answer: Answer, reading: StreamReading, exchange: Exchange) -> None:
     """The recorded bytes, and behind them the error that the provider ended with, if any."""
     assert answer.complete
-    rest = rest_of(answer.body, reading)
+    rest = rest_of(answer.body, reading.relayed)
     if reading.error is None:
         assert rest == b""
         return
