@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from mistralai.client.models import ChatCompletionRequest
 
 from waystone_asgi.exceptions import ProviderRefusedError, UpstreamError
 from waystone_asgi.providers import PRESETS
@@ -78,7 +79,7 @@ def test_a_member_has_the_name_that_the_vendor_knows(
     ("type", "given"),
     [
         ("groq", {"logprobs": True, "top_logprobs": 2, "logit_bias": {"1": 2}}),
-        ("mistral", {"logprobs": True, "service_tier": "auto"}),
+        ("mistral", {"user": "u", "logit_bias": {"1": 2}}),
         ("cerebras", {"frequency_penalty": 0.5, "presence_penalty": 0.5}),
     ],
 )
@@ -205,6 +206,36 @@ def test_strings_in_content_become_parts_for_every_vendor() -> None:
     said = {"role": "user", "content": ["a", TEXT]}
     part = {"role": "user", "content": [TEXT, TEXT]}
     assert sent("mistral", messages=[said])[0]["messages"] == [part]
+
+
+def accept(body: dict[str, Any]) -> None:
+    """Mistral's own client takes the request, and knows each member of it and of its messages."""
+    request = ChatCompletionRequest.model_validate(body)
+    assert body.keys() <= ChatCompletionRequest.model_fields.keys()
+    for message, taken in zip(body["messages"], request.messages, strict=True):
+        assert message.keys() <= type(taken).model_fields.keys()
+
+
+def test_mistrals_own_client_takes_what_is_sent() -> None:
+    said = THOUGHT | ANSWERED | {"tool_calls": [CALL], "reasoning_details": [SIGNED]}
+    result = {"role": "tool", "tool_call_id": "callcall1", "content": "4", "name": "f"}
+    body, dropped = sent(
+        "mistral",
+        messages=[DEVELOPER, USER | {"name": "ann"}, said, result, SAID | {"prefix": True}],
+        max_completion_tokens=9,
+        seed=7,
+        user="u",
+        store=True,
+        metadata={"a": "b"},
+        logprobs=True,
+        service_tier="auto",
+        reasoning_effort="high",
+        response_format={"type": "json_object"},
+        tool_choice="any",
+        tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}],
+    )
+    accept(body)
+    assert dropped == ("user", "store", "metadata", "messages[].name")
 
 
 # Answers.

@@ -95,8 +95,7 @@ PRESETS: Mapping[str, Preset] = {
     "mistral": Preset(
         base_url="https://api.mistral.ai/v1",
         api_key_env="MISTRAL_API_KEY",
-        refuses=_STORED
-        | {"user", "stream_options", "logit_bias", "logprobs", "top_logprobs", "service_tier"},
+        refuses=_STORED | {"user", "stream_options", "logit_bias"},
         renames=_MAX_TOKENS | {"seed": "random_seed"},
         asks_for_usage=False,
         quirks=Quirks(
