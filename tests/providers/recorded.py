@@ -194,7 +194,7 @@ def played(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[Stream, bytes]:
     return stream, relayed + stream.finish()
 
 
-def cuts(body: bytes, most: int = 4000) -> Iterator[tuple[bytes, bytes]]:
+def cuts(body: bytes, most: int = 1500) -> Iterator[tuple[bytes, bytes]]:
     """The body in two, at every byte, or at a sample of them where it is long."""
     step = max(1, len(body) // most)
     return ((body[:at], body[at:]) for at in range(1, len(body), step))

@@ -100,6 +100,13 @@ class AnswerMessage(Said, Struct):
     citations: list[Any] | None = None
 
 
+class Likelihood(Said, Struct, gc=False):
+    """How likely a piece of text was: the logarithms for each of its tokens."""
+
+    text: str = ""
+    logprobs: list[float] | None = None
+
+
 class Answer(Said, Struct):
     """A whole answer, or what stands in its place: a `message` that is a string tells an error."""
 
@@ -107,6 +114,7 @@ class Answer(Said, Struct):
     id: str | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
+    logprobs: list[Likelihood] | None = None
     error: str | None = None
 
 
@@ -139,6 +147,7 @@ class Event(Said, Struct):
     id: str | None = None
     index: int | None = None
     delta: EventDelta | None = None
+    logprobs: Likelihood | None = None
 
 
 class Refusal(Said, Struct):

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from openai.types.chat import ChatCompletion
 
 from waystone_asgi.exceptions import (
     GatewayError,
@@ -17,7 +18,7 @@ from waystone_asgi.providers.cohere import DIALECT
 from waystone_asgi.providers.dialects import Target
 from waystone_asgi.wire.requests import decode_chat_request
 
-from ..recorded import HEAD, Heard, hear, opened, played, put_together
+from ..recorded import HEAD, Heard, events_of, hear, opened, played, put_together
 from .test_recordings import accept
 
 TOKENS = {"tokens": {"input_tokens": 10.0, "output_tokens": 5.0}}
@@ -95,6 +96,20 @@ def test_tokens_that_went_through_the_model_are_counted(
         )
     )
     assert parsed.estimated_output_tokens == (0 if found else 4)
+
+
+def test_log_probabilities_are_those_of_pieces_of_text() -> None:
+    told = [{"text": "hé", "token_ids": [1, 2], "logprobs": [-0.5, -1.0]}, {"text": "?"}]
+    body = DIALECT.parse_response(answer(text("hé?"), logprobs=told), HEAD).body
+    expected = {"token": "hé", "logprob": -1.5, "bytes": [104, 195, 169], "top_logprobs": []}
+    [choice] = ChatCompletion.model_validate_json(body).choices
+    assert choice.logprobs is not None
+    assert [each.model_dump() for each in choice.logprobs.content or ()] == [expected]
+    deltas = [{"message": {"content": {"text": said["text"]}}} for said in told]
+    pieces = [event("content-delta", d, logprobs=p) for d, p in zip(deltas, told, strict=True)]
+    chunks = list(events_of(played(DIALECT, [*pieces, *END])[1]))
+    logprobs = [choice["logprobs"] for chunk in chunks for choice in chunk["choices"]]
+    assert logprobs == [{"content": [expected], "refusal": None}, None, None]
 
 
 def test_a_message_of_nothing_but_calls_has_no_content() -> None:
@@ -222,8 +237,8 @@ def test_events_that_tell_nothing_are_skipped_and_malformed_ones_counted() -> No
 
 def test_calls_are_counted_whatever_their_index() -> None:
     def start(index: int, arguments: str) -> bytes:
-        call = {"id": f"c{index}", "type": "function"}
-        call |= {"function": {"name": "roll", "arguments": arguments}}  # type: ignore[dict-item]
+        function = {"name": "roll", "arguments": arguments}
+        call = {"id": f"c{index}", "type": "function", "function": function}
         return event("tool-call-start", {"message": {"tool_calls": call}}, index=index)
 
     delta = {"message": {"tool_calls": {"function": {"arguments": "1}"}}}}

@@ -46,6 +46,7 @@ def schema(**members: Any) -> dict[str, Any]:
             {"frequency_penalty": 0.1, "presence_penalty": 0.2},
         ),
         ({"top_p": 0.9, "top_k": 5}, {"p": 0.9, "k": 5}),
+        ({"logprobs": True}, {"logprobs": True}),
         ({"p": 0.9, "k": 5}, {"p": 0.9, "k": 5}),
         ({"max_tokens": 9}, {"max_tokens": 9}),
         ({"max_completion_tokens": 8.0}, {"max_tokens": 8}),
@@ -119,7 +120,7 @@ def test_a_member_is_mapped(given: dict[str, Any], written: dict[str, Any]) -> N
     [
         ({"user": "u", "store": True, "metadata": {"a": "b"}}, ("user", "store", "metadata")),
         ({"n": 2}, ("n",)),
-        ({"logprobs": True, "unknown": [1]}, ("logprobs", "unknown")),
+        ({"top_logprobs": 2, "unknown": [1]}, ("top_logprobs", "unknown")),
         ({"parallel_tool_calls": False}, ("parallel_tool_calls",)),
         ({"tools": [{"type": "web_search"}]}, ("tools[].type",)),
         (

@@ -25,7 +25,7 @@ from ...wire.answers import (
     URLCitation,
     encode_completion,
 )
-from ...wire.cohere import ANSWER, Citation, Usage
+from ...wire.cohere import ANSWER, Citation, Likelihood, Usage
 from ...wire.cohere import AnswerMessage as Said
 from ...wire.cohere import Call as CohereCall
 from ...wire.conversations import ReasoningDetail
@@ -51,9 +51,8 @@ def parse_response(body: bytes, head: Head) -> Answer:
     message = _message(said)
     reason = finish_reason(answer.finish_reason)
     usage = count(answer.usage)
-    written = encode_completion(
-        answer.id or "", head.received, head.model, [AnswerChoice(message, reason)], usage
-    )
+    choice = AnswerChoice(message, reason, logprobs=read_likelihoods(answer.logprobs or ()))
+    written = encode_completion(answer.id or "", head.received, head.model, [choice], usage)
     estimated = 0 if usage is not None else len(message.content or "") // BYTES_PER_TOKEN
     return Answer(written, usage, answer.id, None, (reason,), estimated)
 
@@ -93,6 +92,21 @@ def check_end(reason: str | None, error: str | None) -> None:
 def finish_reason(reason: str | None) -> str:
     """OpenAI's word for it: what ends by itself, or by a stop sequence, stops."""
     return _REASONS.get(reason or "", "stop")
+
+
+def read_likelihoods(likelihoods: Sequence[Likelihood]) -> dict[str, Any] | None:
+    """The log probabilities of an answer. Cohere tells the text of several tokens at once."""
+    content = [
+        {
+            "token": each.text,
+            "logprob": sum(each.logprobs),
+            "bytes": list(each.text.encode()),
+            "top_logprobs": [],
+        }
+        for each in likelihoods
+        if each.logprobs
+    ]
+    return {"content": content, "refusal": None} if content else None
 
 
 def plan_detail(plan: str) -> ReasoningDetail:

@@ -33,7 +33,7 @@ _OWN = (
     "k",
     "p",
 )
-_SAME = ("temperature", "seed", "frequency_penalty", "presence_penalty")
+_SAME = ("temperature", "seed", "frequency_penalty", "presence_penalty", "logprobs")
 _BUDGETS = {"minimal": 512, "low": 1024, "medium": 4096}
 """Tokens for each `reasoning_effort`; above there is no bound, and `none` turns thinking off."""
 

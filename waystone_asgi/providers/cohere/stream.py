@@ -12,7 +12,15 @@ from ...wire.cohere import EVENT, Block, Event, EventDelta, EventMessage
 from ...wire.cohere import Call as CohereCall
 from ..dialects import Head
 from ..streams import TranslatedStream
-from .answer import check_end, count, extra, finish_reason, plan_detail, read_citations
+from .answer import (
+    check_end,
+    count,
+    extra,
+    finish_reason,
+    plan_detail,
+    read_citations,
+    read_likelihoods,
+)
 
 _NOTHING = EventMessage()
 
@@ -44,7 +52,8 @@ class CohereStream(TranslatedStream):
         if block.thinking:
             self.write(Delta(reasoning_content=block.thinking))
         if block.text:
-            self.write(Delta(content=block.text))
+            likelihoods = (event.logprobs,) if event.logprobs is not None else ()
+            self.write(Delta(content=block.text), logprobs=read_likelihoods(likelihoods))
 
     def _tool_plan(self, event: Event) -> None:
         if plan := _message(event).tool_plan:
