@@ -324,6 +324,13 @@ def test_an_answer_without_quirks_stays() -> None:
     )
 
 
+def test_a_member_that_is_null_is_replaced() -> None:
+    body = answer({"content": "a", "reasoning_content": None, "reasoning": "r"})
+    restated = restate_answer(body, PRESETS["vllm"])
+    assert restated.count(b'"reasoning_content":') == 1
+    assert told("vllm", body)["reasoning_content"] == "r"
+
+
 def test_the_member_is_found_where_its_name_stands_twice() -> None:
     body = answer({"content": "a", "reasoning": "r"}).replace(b'"m"', b'"reasoning"')
     assert told("groq", body)["reasoning_content"] == "r"

@@ -32,7 +32,7 @@ from ..presets import Quirks
 
 T = TypeVar("T")
 
-_OPENAI_S = "reasoning_content"
+_CALLERS = "reasoning_content"
 _NULL = b"null"
 _NOTHING = Raw(_NULL)
 _SAID = frozenset({"name"})
@@ -58,7 +58,7 @@ def _concerned(
 
     A plain message has no members but its fields.
     """
-    names = refuses if reasoning == _OPENAI_S else refuses | {_OPENAI_S}
+    names = refuses if reasoning == _CALLERS else refuses | {_CALLERS}
     if call_id_length is not None:
         names |= {"tool_calls", "tool_call_id"}
     known = sorted(names & set(Message.__struct_fields__))
@@ -95,13 +95,13 @@ def _changes(members: Members, quirks: Quirks) -> dict[str, Buffer | None]:
         changes["role"] = b'"system"'
     if quirks.call_id_length is not None:
         changes |= _ids(members, quirks.call_id_length)
-    told = members.get(_OPENAI_S)
-    if told is None or bytes(told) == _NULL or quirks.reasoning == _OPENAI_S:
+    told = members.get(_CALLERS)
+    if told is None or bytes(told) == _NULL or quirks.reasoning == _CALLERS:
         return changes
     if quirks.reasoning == "content":
         changes["content"] = _thinking(members, told)
     elif quirks.reasoning not in members:
-        changes |= {quirks.reasoning: told, _OPENAI_S: None}
+        changes |= {quirks.reasoning: told, _CALLERS: None}
     return changes
 
 

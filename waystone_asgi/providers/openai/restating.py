@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec import Raw
+
 from ...wire.chat import ITEMS
 from ...wire.conversations import ReasoningDetail
 from ...wire.members import MALFORMED, Buffer, Path, encode, rewrite
@@ -15,6 +17,7 @@ from ...wire.vendors import ANSWER, PARTS, VendorCall, VendorChoice, VendorMessa
 from ..presets import Quirks
 
 _NULL, _TEXT, _SPACE = b"null", b'"', b" \t\r\n"
+_NOTHING = Raw(_NULL)
 _FORMAT = "mistral-v1"
 
 
@@ -54,6 +57,8 @@ class Restatement:
         counted = choice.delta is not None and not self._quirks.counts_calls
         if said is None or self._reason(choice) is not None or (counted and said.tool_calls):
             return None
+        if said.reasoning_content:  # It may be null, and is then to be replaced.
+            return None
         told = self._told(said)
         if not told:
             return document
@@ -83,7 +88,7 @@ class Restatement:
 
     def _told(self, said: VendorMessage) -> dict[str, Buffer]:
         """The members of a message that are new, or told otherwise."""
-        if said.reasoning_content:
+        if said.reasoning_content and said.reasoning_content != _NOTHING:
             return {}
         if bytes(said.reasoning).startswith(_TEXT):
             return {"reasoning_content": said.reasoning}
