@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import io
+import itertools
 import json
 import os
 import queue
@@ -84,7 +85,8 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory and an environment without keys."""
     monkeypatch.chdir(tmp_path)
     for preset in PRESETS.values():
-        monkeypatch.delenv(preset.api_key_env or "WAYSTONE_API_KEY", raising=False)
+        for name in (*preset.key_env, *itertools.chain(*preset.defaults.values())):
+            monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("WAYSTONE_API_KEY", raising=False)
     return tmp_path
 

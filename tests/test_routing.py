@@ -10,11 +10,13 @@ import pytest
 from waystone_asgi import Provider
 from waystone_asgi.exceptions import (
     GatewayError,
+    Headers,
     ProviderRefusedError,
     UpstreamCredentialError,
     UpstreamError,
     UpstreamTimeoutError,
 )
+from waystone_asgi.providers.dialects import Built
 from waystone_asgi.records import Attempt, Target, Timeouts
 from waystone_asgi.responses import encode_error
 from waystone_asgi.routing import Try, passed_on, read_all
@@ -37,13 +39,30 @@ def ended(tried: Try, error_type: str | None = None) -> Attempt:
     return tried.outcome
 
 
-async def send(answer: FakeAnswer | UpstreamError) -> tuple[Try, FakeProvider, object]:
+async def send(
+    answer: FakeAnswer | UpstreamError, headers: Headers = ()
+) -> tuple[Try, FakeProvider, object]:
     """What an attempt comes to: the answer, or the error it raised."""
     tried, provider = attempt(), FakeProvider(answer)
+    destination = tried.provider.destination(tried.target.model, stream=False)
     try:
-        return tried, provider, await tried.send(provider, b"body")
+        return (
+            tried,
+            provider,
+            await tried.send(provider, destination, Built(body=b"body", headers=headers)),
+        )
     except GatewayError as error:
         return tried, provider, error
+
+
+@pytest.mark.anyio
+async def test_what_a_dialect_adds_goes_with_this_request_alone() -> None:
+    added = ((b"anthropic-beta", b"files"),)
+    tried, provider, _ = await send(FakeAnswer([b"{}"]), added)
+    [request] = provider.requests
+    endpoint = tried.provider.endpoint
+    assert request.endpoint.headers == endpoint.headers + added
+    assert request.endpoint.path == endpoint.path
 
 
 @pytest.mark.anyio

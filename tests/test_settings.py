@@ -28,7 +28,7 @@ from waystone_asgi.settings import (
     choose_state,
     choose_timeouts,
     choose_upstream,
-    local_upstream,
+    transports,
 )
 from waystone_asgi.testing import FakeProvider, completion
 from waystone_asgi.upstream.asyncio import AsyncioUpstream
@@ -212,10 +212,14 @@ def test_overflow() -> None:
 
 def test_providers() -> None:
     second = Provider.openai(api_key="sk-canary", name="second")
-    assert choose_providers([OPENAI, second]) == {"openai": OPENAI, "second": second}
-    refuses(lambda: choose_providers([]), "at least one", "Provider.openai")
-    refuses(lambda: choose_providers([OPENAI, OPENAI]), "providers.openai", "a `name`")
-    refuses(lambda: choose_providers(cast("Any", ["sk-canary"])), "Provider.openai")
+    assert choose_providers([OPENAI, second], strict=False) == {"openai": OPENAI, "second": second}
+    strict = choose_providers([OPENAI], strict=True)["openai"]
+    assert strict.destination("m", stream=False).target.strict
+    refuses(lambda: choose_providers([], strict=False), "at least one", "Provider.openai")
+    refuses(
+        lambda: choose_providers([OPENAI, OPENAI], strict=False), "providers.openai", "a `name`"
+    )
+    refuses(lambda: choose_providers(cast("Any", ["sk-canary"]), strict=False), "Provider.openai")
 
 
 def test_the_transport_may_be_ours_httpxs_or_the_hosts() -> None:
@@ -224,7 +228,13 @@ def test_the_transport_may_be_ours_httpxs_or_the_hosts() -> None:
     own = FakeProvider(completion("hi"))
     assert choose_upstream(own)() is own
     refuses(lambda: choose_upstream(object()), "upstream", "httpx")
-    assert isinstance(local_upstream(), LocalUpstream)
+
+
+def test_each_provider_is_reached_by_its_transport() -> None:
+    own = FakeProvider(completion("hi"))
+    reached = transports({"openai": OPENAI, "echo": Provider.echo()}, own)
+    assert reached["openai"] is own
+    assert isinstance(reached["echo"], LocalUpstream)
 
 
 @pytest.mark.anyio

@@ -21,7 +21,7 @@ from .catalog import Alias, Catalog, read_alias
 from .exceptions import ConfigurationError
 from .limits import open_counters
 from .pricing import Prices
-from .providers import PRESETS, Provider, read_provider
+from .providers import PRESETS, Provider, provider_of, read_provider
 from .records import Principal, Timeouts
 from .rules import Hold, Program, Retry, Ruleset, compile_rules, read_policy, read_rulesets
 from .settings import State, choose_entities, choose_keep_alive
@@ -38,11 +38,11 @@ _Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _OPERATIONS = ("chat", "responses", "embeddings", "transcription", "messages")
-_BASE_URL_VARIABLES = {"azure": "AZURE_OPENAI_ENDPOINT"}
 
 
 class _Same(Struct, frozen=True, kw_only=True):
     path: Annotated[str, Meta(pattern="^/")] = "/api/gateway"
+    strict: bool = False
     max_body_bytes: _Count = 33_554_432
     max_in_flight: _Count = 1000
     max_waiting: _Count = 1000
@@ -119,12 +119,7 @@ def load_usage_url(source: Source) -> str | None:
 
 def environment_config(environ: Mapping[str, str], api_key: str) -> Config:
     """What runs without a file: each provider whose well-known variable is set, and `echo/echo`."""
-    providers = [
-        Provider(name=type, type=type, api_key=environ[preset.api_key_env], base_url=base_url)
-        for type, preset in PRESETS.items()
-        if preset.api_key_env and environ.get(preset.api_key_env)
-        if (base_url := preset.base_url or environ.get(_BASE_URL_VARIABLES.get(type, "")))
-    ]
+    providers = filter(None, (provider_of(type, environ) for type in PRESETS))
     echo = Provider(name="echo", type="echo", models=["echo"])
     return Config(providers=(*providers, echo), api_keys=(APIKey(key=api_key),))
 

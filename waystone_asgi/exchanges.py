@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from time import time
 
 from .exceptions import GatewayError
-from .providers.openai import build_request, open_stream
+from .providers.dialects import Answer, Head, Stream
 from .relay import first_events
 from .routing import Try, passed_on
 from .types import Upstream, UpstreamResponse
@@ -22,34 +23,46 @@ logger = logging.getLogger("waystone_asgi")
 class Exchange:
     """What goes to a target and what comes back.
 
-    `decoder` is that of a stream, else None, and `held` what is to be relayed of it first.
-    `response` is None until there is one.
+    `response` is None until there is one. `decoder` follows a stream from then on, and is None for
+    a whole answer; `held` is what is to be relayed of a stream first.
     """
 
-    __slots__ = ("attempt", "body", "decoder", "dropped", "held", "request", "response")
+    __slots__ = ("attempt", "built", "decoder", "destination", "held", "request", "response")
 
     def __init__(self, request: ChatRequest, attempt: Try) -> None:
-        preset = attempt.provider.preset
+        view = request.view
+        destination = attempt.provider.destination(attempt.target.model, stream=bool(view.stream))
         self.request = request
         self.attempt = attempt
-        self.body, self.dropped = build_request(request, attempt.target.model, preset)
-        self.decoder = open_stream(request.view, preset) if request.view.stream else None
+        self.destination = destination
+        self.built = destination.dialect.build_request(request, destination.target)
+        self.decoder: Stream | None = None
         self.response: UpstreamResponse | None = None
         self.held = b""
 
     async def open(self, upstreams: Mapping[str, Upstream]) -> UpstreamResponse:
         """Send, and return the answer once it has begun. Raises `GatewayError`."""
         attempt = self.attempt
-        upstream = upstreams[attempt.provider.endpoint.scheme]
-        self.response = response = await attempt.send(upstream, self.body)
-        if self.decoder is not None:
+        upstream = upstreams[attempt.target.provider]
+        self.response = response = await attempt.send(upstream, self.destination, self.built)
+        if self.request.view.stream:
+            decoder = self.destination.dialect.open_stream(self.request.view, self._head(response))
+            self.decoder = decoder
             try:
-                self.held = await first_events(response, self.decoder, attempt.left)
+                self.held = await first_events(response, decoder, attempt.left)
             except GatewayError as error:
                 error.headers += passed_on(response)
                 raise
             attempt.begun()
         return response
+
+    def parse(self, response: UpstreamResponse, body: bytes) -> Answer:
+        """The whole answer that has this body. Raises `GatewayError` for what is none."""
+        return self.destination.dialect.parse_response(body, self._head(response))
+
+    def _head(self, response: UpstreamResponse) -> Head:
+        model = self.destination.target.model
+        return Head(model=model, received=int(time()), headers=response.headers)
 
     async def aclose(self) -> None:
         """Close what there is, and tell of what was skipped. Never raises."""

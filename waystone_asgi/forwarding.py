@@ -13,12 +13,12 @@ import anyio
 from .allowances import Allowance
 from .calls import Call
 from .departures import Visit
-from .exceptions import CallerLeft, GatewayError, InternalError, UpstreamError
+from .exceptions import CallerLeft, GatewayError, InternalError, InvalidRequestError, UpstreamError
 from .exchanges import Exchange
 from .guards import AnswerScreen, Guards
 from .hedging import hedged
 from .keepalive import KeepAlives
-from .providers.openai import parse_response, restate_answer
+from .providers.dialects import Stream
 from .records import Route
 from .relay import drain, first_shown, relay, whole_stream
 from .responses import Reply
@@ -29,8 +29,8 @@ from .wire.requests import ChatRequest
 
 
 class Forwarding:
-    """Sends requests to their targets. `upstreams` are the transports by scheme, set while it is
-    open.
+    """Sends requests to their targets. `upstreams` are the transports by the names of providers,
+    set while it is open.
     """
 
     def __init__(self, *, routing: Routing, guards: Guards, keep_alives: KeepAlives | None) -> None:
@@ -56,11 +56,11 @@ class Forwarding:
             decision = allowance.decision
             attempts = self.routing.attempts(decision.route, decision.retry, decision.fallback)
             guards = allowance.guards
+        latest: GatewayError | None = None
         try:
             while True:
-                attempt = attempts.begin()
+                exchange = _begin(request, attempts, latest)
                 try:
-                    exchange = Exchange(request, attempt)
                     failure = await self._attempt(call, record, visit, exchange, attempts, guards)
                     if isinstance(failure, UpstreamError):
                         attempts.cut(failure)
@@ -68,7 +68,7 @@ class Forwarding:
                         attempts.succeeded()
                     return
                 except UpstreamError as error:
-                    wait = attempts.failed(error)
+                    latest, wait = error, attempts.failed(error)
                     if call.reply.started or wait is None:
                         raise
                 except BaseException:
@@ -93,7 +93,7 @@ class Forwarding:
             exchange = await hedged(exchange, attempts, seconds, self.upstreams)
         finally:
             record.target = exchange.attempt.target
-            reply.route_headers = exchange.attempt.headers(exchange.dropped)
+            reply.route_headers = exchange.attempt.headers(exchange.built.dropped)
         return exchange
 
     async def _attempt(
@@ -107,24 +107,26 @@ class Forwarding:
     ) -> GatewayError | None:
         """Send what has been translated, and reply with what comes; what ended a stream early."""
         reply = call.reply
-        attempt, decoder = exchange.attempt, exchange.decoder
+        attempt = exchange.attempt
         record.target = attempt.target
-        reply.route_headers = attempt.headers(exchange.dropped)
+        reply.route_headers = attempt.headers(exchange.built.dropped)
+        decoder: Stream | None = None
         failure: GatewayError | None = None
         error_type: str | None = "cancelled"
         try:
             if (seconds := attempts.hedge_after) is not None:
                 exchange = await self._hedge(reply, record, exchange, attempts, seconds)
-                attempt, decoder = exchange.attempt, exchange.decoder
+                attempt = exchange.attempt
             response = exchange.response
             if response is None:
                 response = await exchange.open(self.upstreams)
+            decoder = exchange.decoder
             reply.route_headers += passed_on(response, reply.headers)
             check = self._guards.check(guards, record.guarded(attempt.target)) if guards else None
             if decoder is None:
                 body = await read_all(response, MAX_ANSWER_BYTES)
-                answer = parse_response(restate_answer(body, attempt.provider.preset))
-                record.answered(answer, len(exchange.body))
+                answer = exchange.parse(response, body)
+                record.answered(answer, len(exchange.built.body))
                 reply.upstream_seconds = attempt.elapsed
                 whole = answer.body if check is None else await check.answer(answer.body)
                 record.status = 200
@@ -167,5 +169,23 @@ class Forwarding:
         finally:
             attempt.end(error_type)
             if decoder is not None and decoder.started:
-                record.answered(decoder, len(exchange.body))
+                record.answered(decoder, len(exchange.built.body))
             await exchange.aclose()
+
+
+def _begin(request: ChatRequest, attempts: Attempts, latest: GatewayError | None) -> Exchange:
+    """The next attempt's exchange, at the first target that can be asked this.
+
+    Where there is none: raises what the latest attempt came to, or else why it cannot be asked.
+    """
+    while True:
+        attempt = attempts.begin()
+        try:
+            return Exchange(request, attempt)
+        except InvalidRequestError as error:
+            latest = latest or error
+            if not attempts.pass_over():
+                raise latest from None
+        except BaseException:
+            attempts.abandoned()
+            raise

@@ -53,7 +53,7 @@ from .settings import (
     choose_state,
     choose_timeouts,
     choose_upstream,
-    local_upstream,
+    transports,
 )
 from .sinks.outbox import Outbox, Overflow
 from .tracebacks import outline
@@ -113,6 +113,7 @@ class Gateway:
         aliases: Mapping[str, str | Sequence[str] | Alias | Mapping[str, Any]] | None = None,
         timeouts: Timeouts | Mapping[str, float] | None = None,
         path: str = "/api/gateway",
+        strict: bool = False,
         max_body_bytes: int = 32 * 1024 * 1024,
         max_in_flight: int = 1000,
         max_waiting: int = 1000,
@@ -139,7 +140,7 @@ class Gateway:
         )
         check_seconds(max_wait=max_wait, max_drain=max_drain)
         self.path = "/" + path.strip("/") if path.strip("/") else ""
-        self.providers = choose_providers(providers)
+        self.providers = choose_providers(providers, strict=strict)
         self.catalog = Catalog({p.name: p.models for p in self.providers.values()}, aliases)
         kept_at = choose_state(state)
         self.entities = choose_entities(entities, kept_at)
@@ -235,7 +236,7 @@ class Gateway:
 
     async def _serve(self, opened: Callable[[], None], closing: anyio.Event) -> None:
         network = self._make_upstream()
-        self._forwarding.upstreams = {"http": network, "https": network, "echo": local_upstream()}
+        self._forwarding.upstreams = transports(self.providers, network)
         self.prices.open()
         try:
             await self.outbox.open()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import anyio
 from anyio.abc import TaskGroup
 
-from .exceptions import InternalError, UpstreamError
+from .exceptions import GatewayError, InternalError, UpstreamError
 from .exchanges import Exchange
 from .loops import call_later
 from .routing import Attempts, fault_of
@@ -82,7 +82,12 @@ class _Race:
         if attempt is None:
             return
         try:
-            second = self._second = Exchange(self._first.request, attempt)
+            second = Exchange(self._first.request, attempt)
+        except GatewayError:  # It cannot be asked this.
+            self._attempts.lost(attempt)
+            return
+        self._second = second
+        try:
             await second.open(self._upstreams)
         except Exception as error:
             self._second_error = error

@@ -174,8 +174,8 @@ def check_seconds(**seconds: float) -> None:
             raise ConfigurationError(f"{name}: expected seconds, zero or more.")
 
 
-def choose_providers(providers: Iterable[Provider]) -> dict[str, Provider]:
-    """The providers by name."""
+def choose_providers(providers: Iterable[Provider], *, strict: bool) -> dict[str, Provider]:
+    """The providers by name, as strict as the gateway where they do not say it themselves."""
     named: dict[str, Provider] = {}
     for provider in providers:
         if not isinstance(provider, Provider):
@@ -184,7 +184,7 @@ def choose_providers(providers: Iterable[Provider]) -> dict[str, Provider]:
             raise ConfigurationError(
                 f"providers.{provider.name}: two providers have this name; give one a `name`."
             )
-        named[provider.name] = provider
+        named[provider.name] = provider.as_strict_as(strict)
     if not named:
         raise ConfigurationError("providers: give at least one, such as Provider.openai(…).")
     return named
@@ -216,6 +216,10 @@ def _default_upstream() -> Upstream:
     return AsyncioUpstream()
 
 
-def local_upstream() -> Upstream:
-    """The transport of providers that answer in this process."""
-    return LocalUpstream(answer)
+def transports(providers: Mapping[str, Provider], network: Upstream) -> dict[str, Upstream]:
+    """What reaches each provider, by its name."""
+    local = LocalUpstream(answer)
+    return {
+        name: local if provider.endpoint.scheme == "echo" else network
+        for name, provider in providers.items()
+    }

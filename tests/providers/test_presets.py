@@ -7,8 +7,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from waystone_asgi.providers import PRESETS
+from waystone_asgi.providers.forms import Form
 
-NEEDS_NO_KEY = {"ollama", "vllm", "lmstudio", "echo"}
+NEEDS_NO_KEY = {"ollama", "vllm", "lmstudio", "echo", "vertex", "bedrock"}
+HAVE_NO_ADDRESS = {"azure", "foundry"}
+TRANSLATED = {"anthropic", "foundry", "gemini", "vertex", "bedrock", "cohere", "ollama"}
 RUNS_HERE = {"ollama", "vllm", "lmstudio"}
 
 
@@ -27,6 +30,12 @@ def test_all_that_are_promised_are_there() -> None:
         "cerebras",
         "huggingface",
         "zai",
+        "anthropic",
+        "foundry",
+        "gemini",
+        "vertex",
+        "bedrock",
+        "cohere",
         "ollama",
         "vllm",
         "lmstudio",
@@ -37,10 +46,10 @@ def test_all_that_are_promised_are_there() -> None:
 @pytest.mark.parametrize("type", PRESETS)
 def test_a_preset_is_complete(type: str) -> None:
     preset = PRESETS[type]
-    assert (preset.api_key_env is None) == (type in NEEDS_NO_KEY)
-    assert (preset.base_url is None) == (type == "azure")
+    assert (not preset.key_env) == (type in NEEDS_NO_KEY)
+    assert (preset.base_url is None) == (type in HAVE_NO_ADDRESS)
     assert preset.models == (("echo",) if type == "echo" else ("*",))
-    assert preset.path == "/chat/completions"
+    assert (preset.forms == (Form(),)) == (type not in TRANSLATED)
     assert ("store" in preset.refuses) == (type not in ("openai", "echo"))
 
 
@@ -61,7 +70,7 @@ def test_usage_is_asked_for_unless_the_option_is_refused() -> None:
 
 
 def test_key_variables_are_of_one_provider_each() -> None:
-    variables = [preset.api_key_env for preset in PRESETS.values() if preset.api_key_env]
+    variables = [name for preset in PRESETS.values() for name in preset.key_env]
     assert len(variables) == len(set(variables))
     assert all(variable.isupper() for variable in variables)
 

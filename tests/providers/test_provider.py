@@ -11,11 +11,19 @@ from waystone_asgi.providers import PRESETS
 from waystone_asgi.records import Endpoint
 
 KEY = "sk-canary-7f3a"
-PLACES = {"azure": "https://acme.openai.azure.com"}
+PLACES = {
+    "azure": "https://acme.openai.azure.com",
+    "foundry": "https://acme.services.ai.azure.com/anthropic",
+}
+NEEDED: dict[str, dict[str, Any]] = {
+    "bedrock": {"region": "eu-west-1"},
+    "vertex": {"project": "acme", "location": "europe-west1"},
+}
 
 
 def make(type: str = "openai", **settings: Any) -> Provider:
-    return Provider(**{"name": type, "type": type, "api_key": KEY, **settings})
+    needed = NEEDED.get(type, {})
+    return Provider(**{"name": type, "type": type, "api_key": KEY, **needed, **settings})
 
 
 def url(provider: Provider) -> str:
@@ -29,7 +37,9 @@ def headers(provider: Provider) -> dict[bytes, bytes]:
 
 @pytest.mark.parametrize("type", PRESETS)
 def test_each_type_has_a_constructor(type: str) -> None:
-    provider = getattr(Provider, type)(api_key=KEY, base_url=PLACES.get(type))
+    provider = getattr(Provider, type)(
+        api_key=KEY, base_url=PLACES.get(type), **NEEDED.get(type, {})
+    )
     assert (provider.name, provider.type, provider.preset) == (type, type, PRESETS[type])
     assert provider.models == PRESETS[type].models
     other = getattr(Provider, type)(
@@ -38,6 +48,7 @@ def test_each_type_has_a_constructor(type: str) -> None:
         name="other",
         models=["m"],
         headers={"X": "1"},
+        **NEEDED.get(type, {}),
     )
     assert (other.name, other.type, other.models) == ("other", type, ("m",))
     assert other.endpoint.host == "host.test"
@@ -50,7 +61,7 @@ def test_each_type_has_a_constructor(type: str) -> None:
         ("openai", None, "https://api.openai.com:443/v1/chat/completions"),
         ("deepseek", None, "https://api.deepseek.com:443/chat/completions"),
         ("zai", None, "https://api.z.ai:443/api/paas/v4/chat/completions"),
-        ("ollama", None, "http://127.0.0.1:11434/v1/chat/completions"),
+        ("ollama", None, "http://127.0.0.1:11434/api/chat"),
         ("openai", "http://host.test", "http://host.test:80/chat/completions"),
         ("openai", "https://host.test/", "https://host.test:443/chat/completions"),
         ("openai", "https://host.test:8443/a/b/", "https://host.test:8443/a/b/chat/completions"),
@@ -87,7 +98,7 @@ def test_azure_takes_the_version_of_its_api() -> None:
     provider = azure("preview&latest")
     path = "/openai/v1/chat/completions?api-version=preview%26latest"
     assert provider.endpoint.path == path
-    assert provider.endpoint_to("gpt") is provider.endpoint
+    assert provider.destination("gpt", stream=False).endpoint is provider.endpoint
 
 
 @pytest.mark.parametrize("base", ["", "/", "/openai/v1", "/proxy"])
@@ -95,18 +106,22 @@ def test_a_version_that_is_a_date_leads_to_the_deployment(base: str) -> None:
     provider = azure("2025-04-01&preview", f"https://acme.openai.azure.com{base}")
     before = base if base == "/proxy" else ""
     path = f"{before}/openai/deployments/%s/chat/completions?api-version=2025-04-01%%26preview"
-    assert provider.endpoint_to("gpt-4").path == path % "gpt-4"
-    assert provider.endpoint_to("a/b?{model}").path == path % "a%2Fb%3F%7Bmodel%7D"
-    assert provider.endpoint_to("gpt-4").headers == provider.endpoint.headers
+    for model, segment in (("gpt-4", "gpt-4"), ("a/b?{model}", "a%2Fb%3F%7Bmodel%7D")):
+        endpoint = provider.destination(model, stream=False).endpoint
+        assert endpoint.path == path % segment
+        assert endpoint.headers == provider.endpoint.headers
 
 
-def test_an_endpoint_is_kept_but_not_any_number_of_them() -> None:
+def test_a_destination_is_kept_but_not_any_number_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("waystone_asgi.providers.provider.MODELS", 2)
     provider = azure("2025-04-01")
-    first = provider.endpoint_to("gpt-0")
-    assert provider.endpoint_to("gpt-0") is first
-    for number in range(1, 1025):
-        provider.endpoint_to(f"gpt-{number}")
-    assert provider.endpoint_to("gpt-0") is not first
+    first = provider.destination("gpt-0", stream=True)
+    assert provider.destination("gpt-0", stream=True) is first
+    for number in range(1, 5):
+        provider.destination(f"gpt-{number}", stream=True)
+    again = provider.destination("gpt-0", stream=True)
+    assert again is not first
+    assert (again.target, again.endpoint.path) == (first.target, first.endpoint.path)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +137,7 @@ def test_the_key_is_sent_as_the_provider_wants_it(type: str, name: bytes, value:
     assert {n: v for n, v in headers(provider).items() if KEY.encode() in v} == {name: value}
 
 
-@pytest.mark.parametrize("type", [type for type in PRESETS if not PRESETS[type].api_key_env])
+@pytest.mark.parametrize("type", [type for type in PRESETS if not PRESETS[type].key_env])
 def test_some_need_no_key(type: str) -> None:
     provider = make(type, api_key=None)
     assert provider.api_key is None

@@ -53,7 +53,7 @@ async def test_a_stream_that_breaks_off_ends_in_an_error(exchange: Exchange, end
                 name=exchange.type,
                 type=exchange.type,
                 api_key="sk-test",
-                base_url="http://provider.test",
+                base_url="http://provider.test/v1",
             )
         ],
         authenticate=BearerKeys(["wk_test"]),

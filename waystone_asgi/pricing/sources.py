@@ -12,6 +12,7 @@ PRICED_AS: Mapping[str, str] = {
     "cohere": "cohere",
     "deepseek": "deepseek",
     "fireworks": "fireworks",
+    "foundry": "anthropic",
     "gemini": "google",
     "google": "google",
     "groq": "groq",

@@ -5,8 +5,9 @@ A dialect is pure: it has no await, no client and no clock.
 
 from __future__ import annotations
 
-from .presets import PRESETS, Preset
+from .forms import Preset
+from .presets import PRESETS
 from .provider import Provider
-from .tables import read_provider
+from .tables import provider_of, read_provider
 
-__all__ = ("PRESETS", "Preset", "Provider", "read_provider")
+__all__ = ("PRESETS", "Preset", "Provider", "provider_of", "read_provider")

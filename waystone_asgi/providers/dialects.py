@@ -7,7 +7,7 @@ it is made of are plain functions, and a class for streams.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -22,15 +22,13 @@ from ..wire.requests import ChatRequest
 class Target(Struct, frozen=True, kw_only=True):
     """To whom a request is written: the model's name there, and what is known of the provider.
 
-    `max_output_tokens` stands in where the dialect needs a bound and the caller set none. `strict`
-    refuses what would otherwise be left out. `options` are what the provider's own table says
-    beside the contract's keys.
+    `max_output_tokens` stands in where the dialect needs a bound and the caller set none; None is
+    what is known of the model. `strict` refuses what would otherwise be left out.
     """
 
     model: str
-    max_output_tokens: int = 4096
+    max_output_tokens: int | None = None
     strict: bool = False
-    options: Mapping[str, str] = {}
 
 
 class Built(Said, Struct, frozen=True, kw_only=True):
@@ -45,7 +43,7 @@ class Built(Said, Struct, frozen=True, kw_only=True):
 
 
 class Head(Struct, frozen=True, kw_only=True, gc=False):
-    """What came before the body of an answer: `headers` by name in lower case.
+    """What came before the body of an answer; names of `headers` are in lower case.
 
     `received` is the Unix time of its arrival, in seconds: where a provider gives no time of its
     own, that is when the answer was created. `model` is what was asked for, for those that do not
@@ -54,7 +52,12 @@ class Head(Struct, frozen=True, kw_only=True, gc=False):
 
     model: str
     received: int
-    headers: Mapping[str, str] = {}
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+    def header(self, name: bytes) -> str | None:
+        """The value of the first header of that name."""
+        values = (value.decode("latin-1") for own, value in self.headers if own == name)
+        return next(values, None)
 
 
 class Answer(Said, Struct, frozen=True, gc=False):

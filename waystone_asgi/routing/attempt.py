@@ -11,10 +11,11 @@ from functools import lru_cache
 from time import monotonic
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from ..exceptions import GatewayError, Headers, UpstreamError
-from ..pieces import Body
-from ..providers.openai import parse_error
-from ..providers.provider import Provider
+from ..providers.dialects import Built
+from ..providers.provider import Destination, Provider
 from ..recent import MODELS
 from ..records import Attempt, Target, Timeouts, UpstreamRequest
 from ..types import Upstream, UpstreamResponse
@@ -73,24 +74,29 @@ class Try:
         """The answer begins only now: its head alone says nothing."""
         self.latency = monotonic() - self._started
 
-    async def send(self, upstream: Upstream, body: Body) -> UpstreamResponse:
+    async def send(
+        self, upstream: Upstream, destination: Destination, built: Built
+    ) -> UpstreamResponse:
         """Send, and return the answer when it is one.
 
         Raises `UpstreamError` and its kinds; a refusal carries the headers that are passed on.
         """
+        endpoint = destination.endpoint
+        if built.headers:
+            endpoint = replace(endpoint, headers=endpoint.headers + built.headers)
         response = await upstream.send(
-            UpstreamRequest(
-                endpoint=self.provider.endpoint_to(self.target.model),
-                content=body,
-                timeouts=self.timeouts,
-            )
+            UpstreamRequest(endpoint=endpoint, content=built.body, timeouts=self.timeouts)
         )
         self.status = response.status
         self.latency = monotonic() - self._started
         if 200 <= response.status < 300:
             return response
         try:
-            refusal = parse_error(response.status, await read_all(response, _MAX_ERROR_BYTES))
+            refusal = destination.dialect.parse_error(
+                response.status,
+                await read_all(response, _MAX_ERROR_BYTES),
+                tuple(response.headers),
+            )
         finally:
             await response.aclose()
         refusal.headers += passed_on(response)

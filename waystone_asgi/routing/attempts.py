@@ -188,6 +188,11 @@ class Attempts:
         """The latest attempt ended without saying anything of its target."""
         self._routing.health.given_up(self._latest.target)
 
+    def pass_over(self) -> bool:
+        """The latest target cannot be asked this. Whether there is another one to turn to."""
+        self.abandoned()
+        return self._turn() is not None
+
     def failed(self, error: UpstreamError) -> float | None:
         """The latest attempt failed. The seconds until the next one, or None if there is none."""
         wait = self._learn(self._latest, error)

@@ -5,6 +5,7 @@ In: a decoded request. Out: typed values; in the end the names of those that nob
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -71,9 +72,8 @@ class Fields:
     def check(self, *, strict: bool) -> tuple[str, ...]:
         """What was left out, by name. Where that may not be: raises `InvalidRequestError`."""
         dropped = self.dropped
-        if dropped and strict:
-            names = ", ".join(dropped)
-            raise InvalidRequestError(f"The provider does not take: {names}.", param=dropped[0])
+        if strict:
+            refuse(dropped)
         return dropped
 
     @property
@@ -86,3 +86,10 @@ class Fields:
             and bytes(raw) not in (*_SAYS_NOTHING, *_DEFAULTS.get(name, ()))
         ]
         return (*said, *self._lost)
+
+
+def refuse(dropped: Sequence[str]) -> None:
+    """Raise `InvalidRequestError` where something would be left out."""
+    if dropped:
+        names = ", ".join(dropped)
+        raise InvalidRequestError(f"The provider does not take: {names}.", param=dropped[0])

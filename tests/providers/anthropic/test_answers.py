@@ -19,6 +19,7 @@ from waystone_asgi.providers.anthropic import DIALECT
 from waystone_asgi.providers.dialects import Answer, Head
 from waystone_asgi.records import Usage
 
+from ..heads import raw
 from .written import added, answered, chunks, events, opened
 
 JSON = dict[str, Any]
@@ -344,7 +345,7 @@ def test_usage(usage: JSON, counted: Usage, tier: str | None) -> None:
 
 
 def parsed(document: object, **headers: str) -> Answer:
-    head = Head(model="asked", received=7, headers=headers)
+    head = Head(model="asked", received=7, headers=raw(headers))
     return DIALECT.parse_response(json.dumps(document).encode(), head)
 
 

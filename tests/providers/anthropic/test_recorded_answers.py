@@ -11,6 +11,7 @@ from waystone_asgi.exceptions import ProviderRefusedError, UpstreamCredentialErr
 from waystone_asgi.providers.dialects import Head, Stream
 from waystone_asgi.records import Usage
 
+from ..heads import raw
 from .recordings import (
     ANSWERS,
     ERRORS,
@@ -25,7 +26,7 @@ from .written import added, chunks, request
 
 
 def head(exchange: Exchange) -> Head:
-    return Head(model=exchange.model, received=1_700_000_000, headers=exchange.headers)
+    return Head(model=exchange.model, received=1_700_000_000, headers=raw(exchange.headers))
 
 
 def opened(exchange: Exchange) -> Stream:

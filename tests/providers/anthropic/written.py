@@ -11,6 +11,8 @@ from waystone_asgi.providers.dialects import Built, Dialect, Head, Stream, Targe
 from waystone_asgi.sse import encode_event
 from waystone_asgi.wire.requests import ChatRequest, decode_chat_request
 
+from ..heads import raw
+
 MODEL = "claude-opus-4-6"
 HELLO = {"role": "user", "content": "Hello"}
 
@@ -37,7 +39,7 @@ def body(*messages: Mapping[str, Any], to: str = MODEL, **members: Any) -> dict[
 
 def answered(document: object, dialect: Dialect = DIALECT) -> dict[str, Any]:
     """An answer as the caller gets it."""
-    head = Head(model="claude", received=1, headers={"request-id": "req_1"})
+    head = Head(model="claude", received=1, headers=raw({"request-id": "req_1"}))
     whole: dict[str, Any] = json.loads(
         dialect.parse_response(json.dumps(document).encode(), head).body
     )
@@ -46,7 +48,7 @@ def answered(document: object, dialect: Dialect = DIALECT) -> dict[str, Any]:
 
 def opened(dialect: Dialect = DIALECT, **members: Any) -> Stream:
     """A stream that has not begun."""
-    head = Head(model="claude", received=1, headers={"request-id": "req_1"})
+    head = Head(model="claude", received=1, headers=raw({"request-id": "req_1"}))
     return dialect.open_stream(request(stream=True, **members).view, head)
 
 

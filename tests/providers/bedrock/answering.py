@@ -14,6 +14,7 @@ from waystone_asgi.providers.bedrock import DIALECT
 from waystone_asgi.providers.dialects import Answer, Head, Stream
 from waystone_asgi.wire.chat import ChatCompletionRequest, StreamOptions
 
+from ..heads import raw
 from .asking import CLAUDE
 
 ID = "84a8d556-77e6-41e7-ae21-1c20cb72dd64"
@@ -23,7 +24,7 @@ RECEIVED = 1_800_000_000
 def head(model: str = CLAUDE, **headers: str) -> Head:
     said = headers or {"x_amzn_requestid": ID}
     named = {name.replace("_", "-"): value for name, value in said.items()}
-    return Head(model=model, received=RECEIVED, headers=named)
+    return Head(model=model, received=RECEIVED, headers=raw(named))
 
 
 def answer(

@@ -17,6 +17,7 @@ from botocore.eventstream import EventStreamBuffer
 from waystone_asgi.providers.dialects import Head
 
 from ...conftest import SHARED
+from ..heads import raw
 
 RECORDINGS = SHARED / "exchanges" / "bedrock.jsonl"
 RECEIVED = 1_800_000_000
@@ -47,7 +48,7 @@ class Exchange:
 
     @property
     def head(self) -> Head:
-        return Head(model=self.model, received=RECEIVED, headers=self.headers)
+        return Head(model=self.model, received=RECEIVED, headers=raw(self.headers))
 
     @property
     def pieces(self) -> list[bytes]:

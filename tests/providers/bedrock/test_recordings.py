@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
 
 from waystone_asgi.exceptions import UpstreamCredentialError
-from waystone_asgi.providers.bedrock import DIALECT, converse_path
+from waystone_asgi.providers.bedrock import DIALECT
 from waystone_asgi.providers.dialects import Target
 from waystone_asgi.wire.chat import ChatCompletionRequest, StreamOptions
 from waystone_asgi.wire.requests import decode_chat_request
@@ -104,12 +103,6 @@ def test_errors_keep_status_and_message(exchange: Exchange) -> None:
     assert error.type == "invalid_request_error"
     name = exchange.headers.get("x-amzn-errortype", "").partition(":")[0]
     assert error.code == (name or None)
-
-
-@pytest.mark.parametrize("exchange", REQUESTS)
-def test_the_path_is_the_recorded_one(exchange: Exchange) -> None:
-    path = converse_path(exchange.model, stream=exchange.stream)
-    assert unquote(path) == unquote(exchange.path)
 
 
 @pytest.mark.parametrize("exchange", REQUESTS)

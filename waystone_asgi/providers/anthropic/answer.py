@@ -50,7 +50,7 @@ def parse_response(body: bytes, head: Head) -> Answer:
     counts = decode_counts(message.usage)
     usage = None if counts is None else count(counts)
     reason = finish_reason(message.stop_reason)
-    id = message.id or head.headers.get("request-id", "")
+    id = message.id or head.header(b"request-id") or ""
     written = encode_completion(
         id,
         head.received,

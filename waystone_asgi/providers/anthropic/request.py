@@ -54,7 +54,7 @@ def _build(request: ChatRequest, target: Target, addressed: dict[str, Any]) -> B
     traits = traits_of(target.model)
     conversation = Conversation(fields, traits)
     conversation.add(decode_messages(request))
-    max_tokens = _max_tokens(request, fields) or target.max_output_tokens
+    max_tokens = _max_tokens(request, fields) or target.max_output_tokens or 4096
     tools = write_tools(fields)
     thinking = write_thinking(fields, traits, max_tokens, forced=is_forced(tools))
     thinks = isinstance(setting := thinking.get("thinking"), dict) and setting["type"] != "disabled"

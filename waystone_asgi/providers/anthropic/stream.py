@@ -38,7 +38,7 @@ class MessagesStream(TranslatedStream):
 
     def __init__(self, request: ChatCompletionRequest, head: Head) -> None:
         super().__init__(request, head)
-        self.open(head.headers.get("request-id"), None)
+        self.open(head.header(b"request-id"), None)
         self._counts = Counts()
         self._blocks: dict[int, Opened] = {}
         self._spoke = False

@@ -1,19 +1,16 @@
 """AWS Bedrock's dialect: Converse and ConverseStream, for all models that Bedrock has.
 
 In: a decoded request, or an answer's bytes in any cut. Out: the body to send, or the answer in
-OpenAI's form. Where it is sent, `converse_path` says; requests are signed by `signing.Signer`, or
-carry a bearer key. No await, no client, no clock.
+OpenAI's form. Requests are signed by `signing.Signer`, or carry a bearer key. No await, no client,
+no clock.
 """
 
 from __future__ import annotations
-
-from urllib.parse import quote
 
 from ..dialects import Dialect
 from .answer import parse_response
 from .errors import parse_error
 from .request import build_request
-from .signing import Credentials, Signer, Unsigned
 from .stream import ConverseStream
 
 DIALECT = Dialect(
@@ -24,10 +21,4 @@ DIALECT = Dialect(
     parse_error=parse_error,
 )
 
-
-def converse_path(model: str, *, stream: bool) -> str:
-    """The path of a model: an id or an ARN is one segment of it, whatever is in it."""
-    return f"/model/{quote(model, safe='-_.~')}/converse{'-stream' if stream else ''}"
-
-
-__all__ = ("DIALECT", "Credentials", "Signer", "Unsigned", "converse_path")
+__all__ = ("DIALECT",)

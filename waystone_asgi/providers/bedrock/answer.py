@@ -50,7 +50,7 @@ def parse_response(body: bytes, head: Head) -> Answer:
     )
     usage = parse_usage(told.usage)
     reason = finish_reason(told.stop_reason)
-    response_id = head.headers.get(ID_HEADER)
+    response_id = head.header(ID_HEADER)
     model = invoked_model(told) or head.model
     written = encode_completion(
         response_id or "",

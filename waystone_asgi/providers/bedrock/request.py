@@ -36,7 +36,7 @@ def build_request(request: ChatRequest, target: Target) -> Built:
         is_forced(tools) or (family.thinking == "budget" and conversation.is_unproved)
     )
     parameters = Parameters(
-        fields, family, most_tokens=target.max_output_tokens, may_think=may_think
+        fields, family, most_tokens=target.max_output_tokens or 4096, may_think=may_think
     )
     converse = ConverseRequest(
         messages=conversation.turns,

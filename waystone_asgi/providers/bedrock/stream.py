@@ -36,7 +36,7 @@ class ConverseStream(TranslatedStream):
 
     def __init__(self, request: ChatCompletionRequest, head: Head) -> None:
         super().__init__(request, head)
-        self.open(head.headers.get(ID_HEADER), head.model)
+        self.open(head.header(ID_HEADER), head.model)
         self._family = family_of(head.model)
         self._frames = FrameSplitter()
         self._growing: dict[int, GrowingBlock] = {}

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from ...wire.bedrock import ContentBlock, Trailer
 from .blocks import beside_message
 
-ID_HEADER = "x-amzn-requestid"
+ID_HEADER = b"x-amzn-requestid"
 
 _FINISH_REASONS = {
     "end_turn": "stop",

@@ -5,18 +5,11 @@ In: a decoded request, or an answer's bytes. Out: the body to send, or the answe
 
 from __future__ import annotations
 
-from ...exceptions import GatewayError, Headers
 from ..dialects import Dialect
-from ..openai.errors import parse_error as parse_openai_error
+from ..openai.dialect import parse_error
 from .answer import parse_response
 from .request import build_request
 from .stream import OllamaStream
-
-
-def parse_error(status: int, body: bytes, headers: Headers) -> GatewayError:
-    """The error with its status and message; it has nothing else."""
-    return parse_openai_error(status, body)
-
 
 DIALECT = Dialect(
     name="ollama",

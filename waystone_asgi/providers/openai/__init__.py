@@ -6,7 +6,9 @@ what the contract adds, and its `Usage`. No await, no client, no clock.
 
 from __future__ import annotations
 
-from .answer import Answer, parse_response
+from ..dialects import Answer
+from .answer import parse_response
+from .dialect import dialect_of
 from .errors import parse_error, parse_refusal
 from .request import build_request
 from .stream import StreamDecoder
@@ -18,6 +20,7 @@ __all__ = (
     "StreamDecoder",
     "VendorStream",
     "build_request",
+    "dialect_of",
     "open_stream",
     "parse_error",
     "parse_refusal",

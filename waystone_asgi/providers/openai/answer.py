@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from ...exceptions import UpstreamError
-from ...records import BYTES_PER_TOKEN, Usage
+from ...records import BYTES_PER_TOKEN
 from ...wire.chat import (
     COMPLETION,
     ITEMS,
@@ -19,9 +19,9 @@ from ...wire.chat import (
     ChatCompletion,
     ChatCompletionMessage,
     Choice,
-    Said,
 )
 from ...wire.members import MALFORMED, Buffer, Members, decode_members, encode, splice
+from ..dialects import Answer
 from .errors import NOT_A_COMPLETION, parse_error, parse_refusal
 from .tokens import count, decode_loosely
 
@@ -30,20 +30,6 @@ Pieces: TypeAlias = list[Buffer | memoryview]
 _NULL = msgspec.Raw(b"null")
 _KEY, _OPENING, _CONTENT = b'"message"', b'"message":{', b'"content":'
 _LONG = 65536
-
-
-class Answer(Said, msgspec.Struct, frozen=True, gc=False):
-    """A whole answer: its bytes in OpenAI's form, and what the record takes from it.
-
-    Tokens are estimated where the provider has not counted them.
-    """
-
-    body: bytes
-    usage: Usage | None
-    response_id: str | None
-    response_model: str | None
-    finish_reasons: tuple[str, ...]
-    estimated_output_tokens: int
 
 
 def parse_response(body: bytes) -> Answer:

@@ -28,7 +28,7 @@ from ...wire.members import (
 )
 from ...wire.plain import Message, PlainRequest
 from ...wire.vendors import CALLS, DETAILS, ID
-from ..presets import Quirks
+from ..forms import Quirks
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from ...wire.members import Buffer, Members, decode_members, encode, splice
 from ...wire.patches import patch
 from ...wire.plain import DEFAULTS, PlainRequest
 from ...wire.requests import ChatRequest
-from ..presets import Preset
+from ..forms import Preset
 from .history import differs, write_messages
 
 Built: TypeAlias = tuple[Body, tuple[str, ...]]

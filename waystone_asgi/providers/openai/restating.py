@@ -14,7 +14,7 @@ from ...wire.chat import ITEMS
 from ...wire.conversations import ReasoningDetail
 from ...wire.members import MALFORMED, Buffer, Path, encode, rewrite
 from ...wire.vendors import ANSWER, PARTS, VendorCall, VendorChoice, VendorMessage, VendorPart
-from ..presets import Quirks
+from ..forms import Quirks
 
 _NULL, _TEXT, _SPACE = b"null", b'"', b" \t\r\n"
 _NOTHING = Raw(_NULL)

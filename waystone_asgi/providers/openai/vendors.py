@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...sse import EventSplitter, EventTooLongError, encode_event, event_data, split_events
 from ...wire.chat import ChatCompletionRequest
-from ..presets import Preset, Quirks
+from ..forms import Preset, Quirks
 from .restating import Restatement
 from .stream import StreamDecoder
 
