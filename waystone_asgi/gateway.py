@@ -86,7 +86,7 @@ class Gateway:
     `state["url"]`, in money by `prices`; `retry` is for requests that no rule has another for;
     `hold="complete"` holds streams back until they are complete; on others
     that are silent for `keep_alive` seconds the caller gets a comment. `guards` look at answers
-    where a rule says so. `upstream`
+    where a rule says so. `strict` refuses requests of which a provider cannot take all. `upstream`
     replaces the transport to providers: an `Upstream`, or a transport of httpx. `path` is where the
     standalone server mounts it. `max_body_bytes` bounds requests, `max_in_flight` how many run at
     once; of the others `max_waiting` wait, each `max_wait` seconds. At the end those under way have

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from ..exceptions import GatewayError, Headers, UpstreamError
+from ..exceptions import GatewayError, Headers, ProviderRefusedError, UpstreamError
 from ..providers.dialects import Built
 from ..providers.provider import Destination, Provider
 from ..recent import MODELS
@@ -108,6 +108,12 @@ class Try:
         if not dropped:
             return headers
         return *headers, (b"x-waystone-dropped", _header(", ".join(dropped)))
+
+    def kind(self, error: UpstreamError) -> tuple[int | None, str]:
+        """The status and the error type by which a policy covers its failure."""
+        if isinstance(error, ProviderRefusedError):
+            return error.status, "context_length" if error.too_long else error.error_type
+        return self.status, error.error_type
 
     def end(self, error_type: str | None) -> None:
         """The attempt is over."""

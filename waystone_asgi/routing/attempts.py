@@ -12,7 +12,7 @@ from time import monotonic, time
 
 from msgspec.structs import replace
 
-from ..exceptions import ProviderRefusedError, UpstreamCredentialError, UpstreamError
+from ..exceptions import UpstreamCredentialError, UpstreamError
 from ..providers.provider import Provider
 from ..records import Attempt, Route, Target, Timeouts
 from ..rules import Retry
@@ -173,7 +173,7 @@ class Attempts:
 
     def mends(self, error: UpstreamError) -> bool:
         """Whether another attempt may mend the failure of the latest one."""
-        return self._retry.covers(*_kind(self._latest, error))
+        return self._retry.covers(*self._latest.kind(error))
 
     def succeeded(self) -> None:
         """The latest attempt brought an answer."""
@@ -220,7 +220,7 @@ class Attempts:
     def _learn(self, tried: Try, error: UpstreamError) -> float | None:
         """Keep what the failure says of the target; the seconds that it asks to be left alone."""
         wait = retry_after(error.headers, time())
-        if _TRANSIENT.covers(*_kind(tried, error)):
+        if _TRANSIENT.covers(*tried.kind(error)):
             self._routing.health.failed(tried.target, wait)
         else:
             self._routing.health.given_up(tried.target)
@@ -246,10 +246,3 @@ class Attempts:
             if not health.rests(targets[index]):
                 return index
         return None
-
-
-def _kind(tried: Try, error: UpstreamError) -> tuple[int | None, str]:
-    """The status and the error type by which a policy covers a failure."""
-    if isinstance(error, ProviderRefusedError):
-        return error.status, "context_length" if error.too_long else error.error_type
-    return tried.status, error.error_type
