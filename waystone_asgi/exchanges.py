@@ -23,11 +23,22 @@ logger = logging.getLogger("waystone_asgi")
 class Exchange:
     """What goes to a target and what comes back.
 
-    `response` is None until there is one. `decoder` follows a stream from then on, and is None for
-    a whole answer; `held` is what is to be relayed of a stream first.
+    `response` is None until there is one, and there is no `head` either. `decoder` follows a stream
+    from then on, and is None for a whole answer; `held` is what is to be relayed of a stream first.
     """
 
-    __slots__ = ("attempt", "built", "decoder", "destination", "held", "request", "response")
+    __slots__ = (
+        "attempt",
+        "built",
+        "decoder",
+        "destination",
+        "head",
+        "held",
+        "request",
+        "response",
+    )
+
+    head: Head
 
     def __init__(self, request: ChatRequest, attempt: Try) -> None:
         view = request.view
@@ -45,9 +56,11 @@ class Exchange:
         attempt = self.attempt
         upstream = upstreams[attempt.target.provider]
         self.response = response = await attempt.send(upstream, self.destination, self.built)
-        if self.request.view.stream:
-            decoder = self.destination.dialect.open_stream(self.request.view, self._head(response))
-            self.decoder = decoder
+        view = self.request.view
+        model = self.destination.target.model
+        self.head = Head(model=model, received=int(time()), headers=response.headers)
+        if view.stream:
+            self.decoder = decoder = self.destination.dialect.open_stream(view, self.head)
             try:
                 self.held = await first_events(response, decoder, attempt.left)
             except GatewayError as error:
@@ -56,13 +69,9 @@ class Exchange:
             attempt.begun()
         return response
 
-    def parse(self, response: UpstreamResponse, body: bytes) -> Answer:
+    def parse(self, body: bytes) -> Answer:
         """The whole answer that has this body. Raises `GatewayError` for what is none."""
-        return self.destination.dialect.parse_response(body, self._head(response))
-
-    def _head(self, response: UpstreamResponse) -> Head:
-        model = self.destination.target.model
-        return Head(model=model, received=int(time()), headers=response.headers)
+        return self.destination.dialect.parse_response(body, self.head)
 
     async def aclose(self) -> None:
         """Close what there is, and tell of what was skipped. Never raises."""

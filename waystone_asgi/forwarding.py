@@ -125,7 +125,7 @@ class Forwarding:
             check = self._guards.check(guards, record.guarded(attempt.target)) if guards else None
             if decoder is None:
                 body = await read_all(response, MAX_ANSWER_BYTES)
-                answer = exchange.parse(response, body)
+                answer = exchange.parse(body)
                 record.answered(answer, len(exchange.built.body))
                 reply.upstream_seconds = attempt.elapsed
                 whole = answer.body if check is None else await check.answer(answer.body)

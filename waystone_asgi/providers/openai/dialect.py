@@ -24,7 +24,7 @@ def dialect_of(preset: Preset) -> Dialect:
         return Built(body=body, dropped=dropped)
 
     def parse(body: bytes, head: Head) -> Answer:
-        return parse_response(restate_answer(body, preset))
+        return parse_response(body if preset.quirks is None else restate_answer(body, preset))
 
     def follow(request: ChatCompletionRequest, head: Head) -> Stream:
         return open_stream(request, preset)
