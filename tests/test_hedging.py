@@ -116,7 +116,7 @@ async def test_the_second_one_answers(stream: bool) -> None:
     assert (record.outcome, record.provider, record.output_tokens) == ("ok", "two", 7)
     assert kinds(record.attempts) == [("one", "hedged"), ("two", None)]
     assert [attempt.status for attempt in record.attempts] == [None, 200]
-    assert record.attempts[0].seconds >= SOON
+    assert record.attempts[0].seconds >= SOON - 0.001  # uvloop counts in milliseconds
     assert record.upstream_duration is not None
     assert record.upstream_duration <= record.duration
 
