@@ -99,11 +99,8 @@ def path_of(template: str, model: str) -> str:
         return template
     if any(not part.strip(".") for part in model.split("/")):
         raise ModelNotFoundError(f"No model can have this name: {model!r}.", param="model")
-    for place, safe in (("{model}", "@"), ("{+model}", "@/")):
-        before, found, after = template.partition(place)
-        if found:
-            return before + quote(model, safe=safe) + after
-    return template
+    place, safe = ("{model}", "@") if "{model}" in template else ("{+model}", "@/")
+    return template.replace(place, quote(model, safe=safe), 1)
 
 
 def fill(text: str, options: Options, type: str, preset: Preset, where: str) -> str:

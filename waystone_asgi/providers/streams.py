@@ -6,6 +6,7 @@ client, no clock.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from ..exceptions import GatewayError, UpstreamError
@@ -17,7 +18,7 @@ from ..wire.members import MALFORMED
 from .dialects import Head
 
 
-class TranslatedStream:
+class TranslatedStream(ABC):
     """A `dialects.Stream` whose events are written anew.
 
     A dialect overrides `read`, which takes one payload and calls `write`, `end` and `fail`; and
@@ -79,9 +80,9 @@ class TranslatedStream:
 
     # What a dialect overrides.
 
+    @abstractmethod
     def read(self, payload: bytes) -> None:
         """Take one payload. Raises one of `MALFORMED` for what is none."""
-        raise NotImplementedError
 
     def payloads(self, data: bytes) -> Iterable[bytes]:
         """The payloads that `data` completes. Raises `EventTooLongError`."""

@@ -23,9 +23,9 @@ _Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 
 class _ProviderTable(Struct, frozen=True, kw_only=True):
     type: _Text | None = None
+    base_url: _Text | None = None
     api_key: _Text | None = None
     models: tuple[_Text, ...] = ("*",)
-    base_url: _Text | None = None
     headers: dict[str, object] = {}
     max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
     strict: bool | None = None
