@@ -186,6 +186,7 @@ def test_gateway_settings(file: Path, as_text: bool) -> None:
         "aliases",
         "timeouts",
         "path",
+        "strict",
         "max_body_bytes",
         "max_in_flight",
         "max_waiting",
@@ -213,7 +214,7 @@ def test_a_gateway_without_a_ledger() -> None:
 WRONG = [
     ({}, "providers: give at least one"),
     ({"provider": {}}, "provider: unknown key; did you mean providers?"),
-    (minimal(zebra=1), "zebra: unknown key; known are path, max_body_bytes, "),
+    (minimal(zebra=1), "zebra: unknown key; known are path, strict, max_body_bytes, "),
     (minimal(rulesets={"name": "r"}), "rulesets: expected a list of rulesets."),
     (minimal(prices=[]), "prices: expected `object`, got `array`."),
     (minimal(prices={"openai/x": "echo/x"}), 'prices."openai/x": there is no such provider; known'),

@@ -89,10 +89,11 @@ def test_a_member_that_the_vendor_refuses_is_named(type: str, given: dict[str, A
 
 DEVELOPER = {"role": "developer", "content": "be brief"}
 SYSTEM = {"role": "system", "content": "be brief"}
+TRANSLATED = {"anthropic", "foundry", "gemini", "bedrock", "cohere"}
 TAKES_DEVELOPER = {"openai", "azure", "groq", "xai", "fireworks", "openrouter", "vllm", "echo"}
 
 
-@pytest.mark.parametrize("type", PRESETS)
+@pytest.mark.parametrize("type", [type for type in PRESETS if type not in TRANSLATED])
 def test_a_developer_is_the_system_where_there_is_no_such_role(type: str) -> None:
     body, dropped = sent(type, messages=[DEVELOPER, SYSTEM, USER])
     first = DEVELOPER if type in TAKES_DEVELOPER else SYSTEM

@@ -147,6 +147,7 @@ PRESETS: Mapping[str, Preset] = {
     "foundry": Preset(
         key_env=("ANTHROPIC_FOUNDRY_API_KEY",),
         version="/anthropic/v1",
+        forms_below={"/anthropic": (Form(dialect="anthropic", path="/v1/messages"),)},
         defaults={"base_url": ("ANTHROPIC_FOUNDRY_BASE_URL",)},
         enough=(frozenset({"api_key", "base_url"}),),
         forms=(Form(dialect="anthropic", path="/messages"),),
@@ -206,6 +207,7 @@ PRESETS: Mapping[str, Preset] = {
             "credentials": ("GOOGLE_APPLICATION_CREDENTIALS",),
         },
         enough=(frozenset({"project", "location", "credentials"}),),
+        quirks=_SYSTEM,
     ),
     # docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
     "bedrock": Preset(
