@@ -64,32 +64,32 @@ class Unsigned(Struct, frozen=True, kw_only=True):
 class Signer:
     """Signs requests to one service in one region.
 
-    Credentials that change take a new signer.
+    Credentials that change take a new signer. Threads may share one.
     """
 
-    __slots__ = ("_credentials", "_day", "_key", "_region", "_service")
+    __slots__ = ("_credentials", "_derived", "_region", "_service")
 
     def __init__(self, credentials: Credentials, *, region: str, service: str = "bedrock") -> None:
         self._credentials = credentials
         self._region = region
         self._service = service
-        self._day = ""
-        self._key = b""
+        self._derived = ("", b"")
 
     def sign(self, request: Unsigned, now: float) -> Headers:
         """The headers that `request` lacks at the Unix time `now`."""
         time = strftime("%Y%m%dT%H%M%SZ", gmtime(now))
         day = time[:8]
-        if day != self._day:
-            self._key = self._derive(day)
-            self._day = day
+        derived, key = self._derived
+        if day != derived:
+            key = self._derive(day)
+            self._derived = (day, key)
         added = [(b"x-amz-date", time.encode())]
         if (token := self._credentials.session_token) is not None:
             added.append((b"x-amz-security-token", token.reveal().encode()))
         canonical, names = _canonical(request, added)
         scope = f"{day}/{self._region}/{self._service}/aws4_request"
         said = f"{_ALGORITHM}\n{time}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
-        signature = digest(self._key, said.encode(), sha256).hex()
+        signature = digest(key, said.encode(), sha256).hex()
         authorization = (
             f"{_ALGORITHM} Credential={self._credentials.access_key_id}/{scope}, "
             f"SignedHeaders={names}, Signature={signature}"
