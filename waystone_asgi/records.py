@@ -100,8 +100,9 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     """One URL of one provider with the headers every request to it carries.
 
-    Built once and compared by identity, so that a transport can keep what it derives from it.
-    `path` includes the query. The headers hold the credential and are not shown.
+    Built once and compared by identity, so that a transport can keep what it derives from it;
+    nothing is kept of one that is made for a single request and says so: `once`. `path` includes
+    the query. The headers hold the credential and are not shown.
     """
 
     scheme: str
@@ -109,6 +110,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     port: int
     path: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    once: bool = False
 
     def __repr__(self) -> str:
         return f"Endpoint({self.scheme}://{self.host}:{self.port}{self.path})"

@@ -132,6 +132,18 @@ async def test_a_connection_that_was_lost_unnoticed(upstream: AsyncioUpstream) -
         assert await exchange(upstream, post(endpoint(provider))) == (200, b"in order")
 
 
+async def test_nothing_is_kept_of_an_endpoint_that_is_made_for_one_request(
+    upstream: AsyncioUpstream,
+) -> None:
+    """It would put others out of memory; what it opens is used again nevertheless."""
+    with Provider() as provider:
+        await exchange(upstream, post(target := endpoint(provider)))
+        for _ in range(3):
+            await exchange(upstream, post(endpoint(provider, once=True)))
+        assert list(upstream._prepared) == [target]
+        assert [len(peer.requests) for peer in provider.peers] == [4]
+
+
 async def test_memory_is_bounded(upstream: AsyncioUpstream) -> None:
     """Whatever the provider sends, and in however small pieces, little waits for the reader."""
 

@@ -14,8 +14,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from .answer import InflatedResponse
-from .failures import unreachable
-from .framing import check_endpoint
+from .framing import check_endpoint, host_of
 from .pool import Pool, Site
 from .tls import default_context
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from ..types import UpstreamResponse
 
 _MAX_ENDPOINTS = 1024
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 # Headers that hold no credential, and may change from request to request.
 _HARMLESS = frozenset((b"accept", b"content-type", b"x-amz-content-sha256", b"x-amz-date"))
 _SIGNATURE = b"AWS4-HMAC-SHA256 "
@@ -113,9 +111,11 @@ class AsyncioUpstream:
             if endpoint.scheme == "https":
                 tls = self._ssl_context = self._ssl_context or default_context()
             site = pool.sites[key] = Site(endpoint.host, endpoint.port, tls)
-        if len(self._prepared) >= _MAX_ENDPOINTS:
-            del self._prepared[next(iter(self._prepared))]
-        prepared = self._prepared[endpoint] = (_head(endpoint), site)
+        prepared = (_head(endpoint), site)
+        if not endpoint.once:
+            if len(self._prepared) >= _MAX_ENDPOINTS:
+                del self._prepared[next(iter(self._prepared))]
+            self._prepared[endpoint] = prepared
         return prepared
 
 
@@ -125,14 +125,7 @@ def _head(endpoint: Endpoint) -> bytes:
     Raises `UpstreamError` for what cannot be sent.
     """
     check_endpoint(endpoint)
-    try:
-        host = endpoint.host.encode("idna")
-    except UnicodeError as error:
-        raise unreachable(error) from None
-    if b":" in host:
-        host = b"[%b]" % host
-    if endpoint.port != _DEFAULT_PORTS.get(endpoint.scheme):
-        host = b"%b:%d" % (host, endpoint.port)
+    host = host_of(endpoint)
     headers = list(endpoint.headers)
     if not any(name.lower() == b"host" for name, _ in headers):
         headers.insert(0, (b"host", host))

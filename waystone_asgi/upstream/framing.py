@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..exceptions import UpstreamError
+from .failures import unreachable
 
 if TYPE_CHECKING:
     from ..records import Endpoint
 
 MAX_HEADERS = 256
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _CONTROLS = frozenset(b"\r\n\0")
 
 
@@ -30,6 +32,25 @@ def check_endpoint(endpoint: Endpoint) -> None:
         or any(not _CONTROLS.isdisjoint(part) for part in parts)
     ):
         raise UpstreamError("The provider's path or headers are not valid.")
+
+
+def host_of(endpoint: Endpoint) -> bytes:
+    """The value of the header `host`: the endpoint's own, or where it is, with the port if need be.
+
+    Raises `UpstreamError` for a name that cannot be sent.
+    """
+    for name, value in endpoint.headers:
+        if name.lower() == b"host":
+            return value
+    try:
+        host = endpoint.host.encode("idna").lower()
+    except UnicodeError as error:
+        raise unreachable(error) from None
+    if b":" in host:
+        host = b"[%b]" % host
+    if endpoint.port != _DEFAULT_PORTS.get(endpoint.scheme):
+        host = b"%b:%d" % (host, endpoint.port)
+    return host
 
 
 def check_status(status: int) -> None:
