@@ -53,7 +53,7 @@ LIBRARIES = {
     "msgspec": "doors corridor edges rooms words",
     "anyio": "doors corridor edges",
     "starlette": "doors requests types",
-    "httpx": "upstream.httpx testing",
+    "httpx": "upstream.httpx upstream.blocking testing",
     "httptools": "upstream.parser",
     "genai_prices": "pricing.build",
     # In upstream a transport of its own. In loops what anyio has no word for. In lifespan to see
@@ -64,8 +64,9 @@ LIBRARIES = {
     "coredis": "entities.redis limits.redis sinks.redis_streams",
     "psycopg": "entities.postgresql limits.postgresql sinks.postgresql",
     "uvicorn": "cli.serve",
+    "google": "upstream.google",
 }
-OPTIONAL = {"coredis", "genai_prices", "httptools", "psycopg", "trio", "uvicorn"}
+OPTIONAL = {"coredis", "genai_prices", "google", "httptools", "psycopg", "trio", "uvicorn"}
 
 PACKAGE = Path(__file__).resolve().parents[2] / "waystone_asgi"
 TIER_OF = {room: tier for tier, rooms in TIERS.items() for room in rooms.split()}
