@@ -12,6 +12,7 @@ import pytest
 
 from waystone_asgi import BearerKeys, Gateway, MemorySink, Provider, Timeouts
 from waystone_asgi.authentication import APIKey, allow_anonymous
+from waystone_asgi.config import load_config
 from waystone_asgi.entities import CachedEntities, MemoryEntities, open_entities
 from waystone_asgi.exceptions import ConfigurationError
 from waystone_asgi.limits import GuardedCounters, MemoryCounters, open_counters
@@ -28,10 +29,12 @@ from waystone_asgi.settings import (
     choose_state,
     choose_timeouts,
     choose_upstream,
-    transports,
+    choose_ways,
 )
 from waystone_asgi.testing import FakeProvider, completion
 from waystone_asgi.upstream.asyncio import AsyncioUpstream
+from waystone_asgi.upstream.aws import SignedUpstream
+from waystone_asgi.upstream.google import GoogleUpstream
 from waystone_asgi.upstream.httpx import HTTPXUpstream
 from waystone_asgi.upstream.local import LocalUpstream
 
@@ -232,9 +235,33 @@ def test_the_transport_may_be_ours_httpxs_or_the_hosts() -> None:
 
 def test_each_provider_is_reached_by_its_transport() -> None:
     own = FakeProvider(completion("hi"))
-    reached = transports({"openai": OPENAI, "echo": Provider.echo()}, own)
-    assert reached["openai"] is own
+    signed = Provider.bedrock(region="eu-west-1", access_key_id="a", secret_access_key="b")
+    keyed = Provider.bedrock(name="keyed", region="eu-west-1", api_key="k")
+    own_header = Provider.bedrock(
+        name="own", region="eu-west-1", headers={"Authorization": "Bearer k"}
+    )
+    google = Provider.vertex(project="a", location="global")
+    providers = [OPENAI, Provider.echo(), signed, keyed, own_header, google]
+    ways = choose_ways({provider.name: provider for provider in providers})
+    reached = {name: way(own) for name, way in ways.items()}
+    assert reached["openai"] is reached["keyed"] is reached["own"] is own
     assert isinstance(reached["echo"], LocalUpstream)
+    assert isinstance(reached["bedrock"], SignedUpstream)
+    assert isinstance(reached["vertex"], GoogleUpstream)
+
+
+def test_credentials_that_cannot_be_used_are_named() -> None:
+    provider = Provider.vertex(project="a", location="global", credentials="/no/such.json")
+    refuses(
+        lambda: choose_ways({"vertex": provider}),
+        "providers.vertex.credentials",
+        "/no/such.json cannot be used",
+    )
+    table = {"project": "a", "location": "global", "credentials": "/no/such.json"}
+    refuses(
+        lambda: load_config({"providers": {"vertex": table}}),
+        "configuration: providers.vertex.credentials",
+    )
 
 
 @pytest.mark.anyio

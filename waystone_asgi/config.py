@@ -24,7 +24,7 @@ from .pricing import Prices
 from .providers import PRESETS, Provider, provider_of, read_provider
 from .records import Principal, Timeouts
 from .rules import Hold, Program, Retry, Ruleset, compile_rules, read_policy, read_rulesets
-from .settings import State, choose_entities, choose_keep_alive
+from .settings import State, choose_entities, choose_keep_alive, choose_ways
 from .sinks import open_sink
 from .tables import join, read_table
 
@@ -197,6 +197,7 @@ def _config(document: object) -> Config:
     )
     choose_keep_alive(config.keep_alive)
     program_of(config)
+    choose_ways({provider.name: provider for provider in config.providers})
     choose_entities(None, config.state)
     config.state.opened(open_counters)
     Prices(config.prices, types={provider.name: provider.type for provider in config.providers})

@@ -53,7 +53,7 @@ from .settings import (
     choose_state,
     choose_timeouts,
     choose_upstream,
-    transports,
+    choose_ways,
 )
 from .sinks.outbox import Outbox, Overflow
 from .tracebacks import outline
@@ -161,6 +161,7 @@ class Gateway:
         self._max_body_bytes = max_body_bytes
         self._make_upstream = choose_upstream(upstream)
         self._owns_upstream = upstream is None
+        self._ways = choose_ways(self.providers)
         self._departures = Departures()
         self._keep_alives = choose_keep_alive(keep_alive)
         self._forwarding = Forwarding(
@@ -236,7 +237,7 @@ class Gateway:
 
     async def _serve(self, opened: Callable[[], None], closing: anyio.Event) -> None:
         network = self._make_upstream()
-        self._forwarding.upstreams = transports(self.providers, network)
+        self._forwarding.upstreams = {name: way(network) for name, way in self._ways.items()}
         self.prices.open()
         try:
             await self.outbox.open()

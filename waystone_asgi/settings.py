@@ -7,8 +7,9 @@ would be right. It opens nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from math import inf
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeAlias, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,6 +23,7 @@ from .keepalive import KeepAlives
 from .limits import MemoryCounters, open_counters
 from .loops import on_asyncio
 from .pricing import Prices
+from .providers.access import AWSAccess, GoogleAccess
 from .providers.echo import answer
 from .providers.provider import Provider
 from .records import Principal, Target, Timeouts
@@ -35,6 +37,8 @@ from .upstream.local import LocalUpstream
 
 LEASE_MARGIN = 5.0
 """Seconds after the last moment of a request for which its reservation is kept."""
+
+Way: TypeAlias = Callable[[Upstream], Upstream]
 
 _Opened = TypeVar("_Opened")
 
@@ -216,10 +220,28 @@ def _default_upstream() -> Upstream:
     return AsyncioUpstream()
 
 
-def transports(providers: Mapping[str, Provider], network: Upstream) -> dict[str, Upstream]:
-    """What reaches each provider, by its name."""
-    local = LocalUpstream(answer)
-    return {
-        name: local if provider.endpoint.scheme == "echo" else network
-        for name, provider in providers.items()
-    }
+def choose_ways(providers: Mapping[str, Provider]) -> dict[str, Way]:
+    """What makes of the network's transport the one that reaches a provider, by its name.
+
+    Raises `ConfigurationError` for credentials that cannot be used.
+    """
+    return {name: _way(provider) for name, provider in providers.items()}
+
+
+def _way(provider: Provider) -> Way:
+    access = provider.access
+    if provider.endpoint.scheme == "echo":
+        return lambda network: LocalUpstream(answer)
+    if isinstance(access, AWSAccess):
+        from .upstream.aws import SignedUpstream
+
+        return partial(SignedUpstream, signer=access.signer)
+    if isinstance(access, GoogleAccess):
+        from .upstream.google import GoogleUpstream, open_credentials
+
+        try:
+            open_credentials(access.file)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"providers.{provider.name}.credentials: {error}") from error
+        return partial(GoogleUpstream, credentials=access.file)
+    return lambda network: network

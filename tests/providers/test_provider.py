@@ -137,14 +137,10 @@ def test_the_key_is_sent_as_the_provider_wants_it(type: str, name: bytes, value:
     assert {n: v for n, v in headers(provider).items() if KEY.encode() in v} == {name: value}
 
 
-NEED_NOTHING = [
-    type for type, preset in PRESETS.items() if not (preset.key_env or preset.defaults)
-]
+NEED_NOTHING = [type for type, preset in PRESETS.items() if not (preset.key_env or preset.defaults)]
 
 
 @pytest.mark.parametrize("type", NEED_NOTHING)
-    "type", [type for type in PRESETS if not (PRESETS[type].key_env or PRESETS[type].defaults)]
-)
 def test_some_need_no_key(type: str) -> None:
     provider = make(type, api_key=None)
     assert provider.api_key is None

@@ -36,7 +36,9 @@ Access: TypeAlias = AWSAccess | GoogleAccess
 
 
 def choose_access(options: Options, type: str, where: str) -> Access | None:
-    """What a provider of this type needs beside its headers; None where a key is enough."""
+    """What a provider of this type needs beside its headers; None where they are enough."""
+    if any(name.lower() == "authorization" for name in options.headers or {}):
+        return None
     if type == "vertex":
         if options.api_key is not None and options.credentials is not None:
             raise ConfigurationError(f"{where}.credentials: there is an api_key already.")

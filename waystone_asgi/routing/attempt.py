@@ -83,7 +83,7 @@ class Try:
         """
         endpoint = destination.endpoint
         if built.headers:
-            endpoint = replace(endpoint, headers=endpoint.headers + built.headers)
+            endpoint = replace(endpoint, headers=endpoint.headers + built.headers, once=True)
         response = await upstream.send(
             UpstreamRequest(endpoint=endpoint, content=built.body, timeouts=self.timeouts)
         )
