@@ -147,7 +147,7 @@ def budget(tokens: int) -> dict[str, Any]:
         ("a-deployment", {"reasoning_effort": "high"}, thinking("high"), ()),
         (MODEL, {"reasoning_effort": "none"}, {"thinking": {"type": "disabled"}}, ()),
         (MODEL, {"reasoning_effort": "huge"}, {}, ("reasoning_effort",)),
-        (OLD, {"reasoning_effort": "none"}, {}, ()),
+        (OLD, {"reasoning_effort": "none"}, {"thinking": {"type": "disabled"}}, ()),
         (OLD, {"reasoning_effort": "minimal"}, budget(1024), ()),
         (OLD, {"reasoning_effort": "medium"}, budget(5000), ()),
         (OLD, {"reasoning_effort": "max"}, budget(9500), ()),

@@ -39,7 +39,7 @@ def write_thinking(
     if effort is None:
         return {}
     if effort == "none":
-        return {"thinking": {"type": "disabled"}} if traits.thinking == "adaptive" else {}
+        return {"thinking": {"type": "disabled"}} if traits.thinking != "none" else {}
     if traits.thinking == "adaptive" and effort in _EFFORTS:
         thinking = {"type": "adaptive", "display": "summarized"}
         return {"thinking": thinking, "output_config": {"effort": _EFFORTS[effort]}}

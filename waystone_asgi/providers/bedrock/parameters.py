@@ -101,9 +101,11 @@ class Parameters:
             self._fields.drop("reasoning_effort")
 
     def _keep_from_thinking(self) -> None:
-        """The newest of Claude may think by themselves, gpt-oss always does, others never do."""
-        if self._family.thinking == "adaptive":
+        """Claude and Nova can be told, gpt-oss always thinks, others never do."""
+        if self._family.thinking in ("adaptive", "budget"):
             self.additional["thinking"] = {"type": "disabled"}
+        elif self._family.thinking == "nova":
+            self.additional["reasoningConfig"] = {"type": "disabled"}
         elif self._family.thinking == "effort":
             self._fields.drop("reasoning_effort")
 
