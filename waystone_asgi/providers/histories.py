@@ -12,7 +12,7 @@ from ..exceptions import InvalidRequestError
 from ..wire.conversations import Message, Part, ToolCall
 from ..wire.fields import Fields
 
-_LOST = ("name", "cache_control", "audio")
+_LOST = ("name", "cache_control", "audio", "is_error")
 
 
 def refuse(path: str, what: str) -> NoReturn:
@@ -35,12 +35,35 @@ def modernise(messages: Sequence[Message]) -> None:
             message.name = None
 
 
-def note_lost(messages: Sequence[Message], fields: Fields) -> None:
-    """Drop by name what a provider cannot take that knows text, calls and reasoning only."""
+def note_foreign(messages: Sequence[Message], fields: Fields, own: str | None = None) -> None:
+    """Drop by name what is said to another provider: what only that one needs to continue.
+
+    `own` is the member of `extra_content` that is read here.
+    """
+    for message in messages:
+        if _is_foreign(message.extra_content, own):
+            fields.drop("messages[].extra_content")
+        if any(_is_foreign(call.extra_content, own) for call in message.tool_calls or ()):
+            fields.drop("messages[].tool_calls[].extra_content")
+        if any(part.prompt_cache_breakpoint is not None for part in message.parts):
+            fields.drop("messages[].content[].prompt_cache_breakpoint")
+
+
+def _is_foreign(extra: object, own: str | None) -> bool:
+    return isinstance(extra, dict) and any(name != own and said for name, said in extra.items())
+
+
+def note_lost(messages: Sequence[Message], fields: Fields, form: str | None = None) -> None:
+    """Drop by name what a provider cannot take that knows text, calls and reasoning only.
+
+    `form` is the format of the details of reasoning that are read here.
+    """
     for message in messages:
         for name in _LOST:
-            if getattr(message, name) is not None:
+            if getattr(message, name):
                 fields.drop(f"messages[].{name}")
+        if any(form is None or detail.format != form for detail in message.reasoning_details or ()):
+            fields.drop("messages[].reasoning_details")
         if any(part.cache_control is not None for part in message.parts):
             fields.drop("messages[].content[].cache_control")
 

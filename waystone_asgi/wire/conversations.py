@@ -53,6 +53,7 @@ class Part(Said, Struct):
     video_url: ImageURL | None = None
     citations: dict[str, Any] | None = None
     cache_control: dict[str, Any] | None = None
+    prompt_cache_breakpoint: Any = None
     extra_content: Any = None
 
 

@@ -24,6 +24,7 @@ _DEFAULTS = {
     "n": (b"1", b"1.0"),
     "service_tier": (b'"auto"',),
 }
+_SPEAKS_EMPTY = frozenset({"web_search_options"})  # That it is there says: search.
 _NOT_FOR_PROVIDERS = frozenset({"model", "messages", "stream", "stream_options"})
 _OURS = "waystone"
 
@@ -82,8 +83,7 @@ class Fields:
         said = [
             name
             for name, raw in self._members.items()
-            if name not in self._taken
-            and bytes(raw) not in (*_SAYS_NOTHING, *_DEFAULTS.get(name, ()))
+            if name not in self._taken and not _says_nothing(name, bytes(raw))
         ]
         return (*said, *self._lost)
 
@@ -93,3 +93,9 @@ def refuse(dropped: Sequence[str]) -> None:
     if dropped:
         names = ", ".join(dropped)
         raise InvalidRequestError(f"The provider does not take: {names}.", param=dropped[0])
+
+
+def _says_nothing(name: str, raw: bytes) -> bool:
+    if raw == b"{}" and name in _SPEAKS_EMPTY:
+        return False
+    return raw in _SAYS_NOTHING or raw in _DEFAULTS.get(name, ())

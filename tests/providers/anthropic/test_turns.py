@@ -225,12 +225,21 @@ HIDDEN = detail("reasoning.encrypted", data="secret")
         ({"reasoning_content": "Hm."}, None, ("messages[].reasoning_content",)),
         ({"audio": {"id": "a"}}, None, ("messages[].audio",)),
         ({"name": "Bob"}, None, ("messages[].name",)),
-        ({"extra_content": {"google": {"thought_signature": "s"}}}, None, ()),
+        (
+            {"extra_content": {"google": {"thought_signature": "s"}}},
+            None,
+            ("messages[].extra_content",),
+        ),
+        (
+            {"content": [text("So.") | {"prompt_cache_breakpoint": {"mode": "explicit"}}]},
+            [],
+            ("messages[].content[].prompt_cache_breakpoint",),
+        ),
         ({"extra_content": {"anthropic": {"stop_sequence": "s"}}}, None, ()),
     ],
 )
 def test_reasoning(members: JSON, blocks: list[JSON] | None, dropped: tuple[str, ...]) -> None:
-    _, turns, left = sent(HELLO, assistant("So.", **members))
+    _, turns, left = sent(HELLO, assistant("So.") | members)
     said = "So." if blocks is None else [*blocks, text("So.")]
     assert (turns[1], left) == (assistant(said), dropped)
 

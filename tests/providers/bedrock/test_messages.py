@@ -448,6 +448,7 @@ def test_messages_that_cannot_be_said_are_refused(messages: Any, where: str, say
     ("message", "dropped"),
     [
         (user("A", name="Ann"), "messages[].name"),
+        (user("A", extra_content={"google": {"x": 1}}), "messages[].extra_content"),
         ({"role": "system", "content": "A", "name": "Ann"}, "messages[].name"),
         (
             user([image_url("data:image/png,A", detail="high")]),

@@ -16,6 +16,7 @@ USER = {"role": "user", "content": "hello"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "roll", "arguments": '{"n": 1}'}}
 CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "4"}
+DETAILS = [{"type": "reasoning.text", "text": "t", "format": "anthropic-claude-v1"}]
 ROLL = {"name": "roll", "description": "rolls", "parameters": {"type": "object"}}
 LOOK = {"name": "look", "parameters": {"type": "object"}}
 
@@ -139,6 +140,32 @@ def test_a_member_is_mapped(given: dict[str, Any], written: dict[str, Any]) -> N
         (
             {
                 "messages": [
+                    {"role": "assistant", "content": "a", "extra_content": {"google": {"a": 1}}}
+                ]
+            },
+            ("messages[].extra_content",),
+        ),
+        (
+            {
+                "messages": [
+                    {**CALLED, "tool_calls": [{**CALL, "extra_content": {"google": {"a": 1}}}]},
+                    RESULT,
+                ]
+            },
+            ("messages[].tool_calls[].extra_content",),
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": "a", "reasoning_details": DETAILS}]},
+            ("messages[].reasoning_details",),
+        ),
+        (
+            {"messages": [CALLED, RESULT | {"is_error": True}]},
+            ("messages[].is_error",),
+        ),
+        ({"web_search_options": {}}, ("web_search_options",)),
+        (
+            {
+                "messages": [
                     {
                         "role": "user",
                         "content": [{"type": "text", "text": "a", "cache_control": {}}],
@@ -230,6 +257,15 @@ def image(**members: Any) -> dict[str, Any]:
                     "tool_calls": [CALL],
                 },
                 RESULT,
+            ],
+        ),
+        (
+            [{"role": "assistant", "content": "a", "refusal": "no"}],
+            [
+                {
+                    "role": "assistant",
+                    "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "no"}],
+                }
             ],
         ),
         (

@@ -211,6 +211,12 @@ def test_a_result_that_is_no_object_is_an_output(text: str) -> None:
     assert last["parts"][0]["functionResponse"]["response"] == {"output": text}
 
 
+@pytest.mark.parametrize(("text", "error"), [("no", "no"), ('{"code": 1}', {"code": 1})])
+def test_a_result_that_failed_is_an_error(text: str, error: object) -> None:
+    *_, last = contents(user("a"), calling(call("x")), {**result("x", text), "is_error": True})
+    assert last["parts"][0]["functionResponse"]["response"] == {"error": error}
+
+
 def test_calls_as_they_were_made_before_tools() -> None:
     _, called, answered = contents(
         user("a"),
@@ -276,8 +282,11 @@ def test_reasoning_of_another_provider_stays_out() -> None:
     details = [{"type": "reasoning.text", "text": "hm", "signature": "s"}]
     message = {"content": "b", "reasoning_content": "hm", "reasoning_details": details}
     other = {"anthropic": {"x": 1}}
-    _, turn = contents(user("a"), {"role": "assistant", "extra_content": other, **message})
-    assert turn["parts"] == [{"text": "b"}]
+    sent, dropped = build(
+        messages=[user("a"), {"role": "assistant", "extra_content": other, **message}]
+    )
+    assert sent["contents"][1]["parts"] == [{"text": "b"}]
+    assert dropped == ("messages[].extra_content", "messages[].reasoning_details")
 
 
 @pytest.mark.parametrize(("model", "signature"), [("gemini-2.5-pro", None), ("gemini-3-pro", SKIP)])

@@ -244,6 +244,7 @@ def test_tools() -> None:
                 "function": {"name": "f", "description": "d", "parameters": SCHEMA},
             },
             {"type": "code_execution"},
+            {"type": "custom", "custom": {"name": "h"}},
             {"type": "urlContext", "urlContext": {"a": 1}, "cache_control": {"type": "ephemeral"}},
             {"type": "function", "function": {"name": "g", "parameters": {}, "strict": True}},
         ],
@@ -261,6 +262,7 @@ def test_tools() -> None:
         {"googleSearch": {}},
     ]
     assert dropped == (
+        "tools[].type",
         "tools[].cache_control",
         "tools[].function.strict",
         "web_search_options.search_context_size",

@@ -18,8 +18,11 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "roll", "arguments"
 SENT_CALL = {"id": "c1", "function": {"name": "roll", "arguments": {"n": 1}}}
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "4"}
 SENT_RESULT = {**RESULT, "tool_name": "roll"}
+CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+DETAILS = [{"type": "reasoning.text", "text": "t", "format": "anthropic-claude-v1"}]
 ROLL = {"name": "roll", "description": "rolls", "parameters": {"type": "object"}}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAEC"}}
+DETAILED = {**IMAGE, "image_url": {"url": "data:image/png;base64,AAEC", "detail": "low"}}
 
 
 def build(strict: bool = False, **members: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -100,6 +103,36 @@ def test_a_member_is_mapped(given: dict[str, Any], written: dict[str, Any]) -> N
             ("response_format.json_schema.description",),
         ),
         ({"messages": [USER | {"name": "ann"}]}, ("messages[].name",)),
+        (
+            {"messages": [{"role": "user", "content": [DETAILED]}]},
+            ("messages[].content[].image_url.detail",),
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "assistant", "content": "a", "extra_content": {"google": {"a": 1}}}
+                ]
+            },
+            ("messages[].extra_content",),
+        ),
+        (
+            {
+                "messages": [
+                    {**CALLED, "tool_calls": [{**CALL, "extra_content": {"google": {"a": 1}}}]},
+                    RESULT,
+                ]
+            },
+            ("messages[].tool_calls[].extra_content",),
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": "a", "reasoning_details": DETAILS}]},
+            ("messages[].reasoning_details",),
+        ),
+        (
+            {"messages": [CALLED, RESULT | {"is_error": True}]},
+            ("messages[].is_error",),
+        ),
+        ({"web_search_options": {}}, ("web_search_options",)),
     ],
     ids=str,
 )
@@ -128,6 +161,10 @@ def test_what_is_left_out_is_named_or_refused(
         (
             [{"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}],
             [{"role": "assistant", "content": "no"}],
+        ),
+        (
+            [{"role": "assistant", "content": "a", "refusal": "no"}],
+            [{"role": "assistant", "content": "a\nno"}],
         ),
         (
             [{"role": "assistant", "content": "", "refusal": "no", "reasoning": "t"}],

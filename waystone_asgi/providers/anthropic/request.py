@@ -16,6 +16,7 @@ from ...wire.fields import Fields
 from ...wire.members import Members, encode
 from ...wire.requests import ChatRequest
 from ..dialects import Built, Target
+from ..histories import note_foreign
 from .models import traits_of
 from .thinking import write_sampling, write_thinking
 from .tools import is_forced, write_tools
@@ -53,7 +54,9 @@ def _build(request: ChatRequest, target: Target, addressed: dict[str, Any]) -> B
     fields = Fields(request)
     traits = traits_of(target.model)
     conversation = Conversation(fields, traits)
-    conversation.add(decode_messages(request))
+    messages = decode_messages(request)
+    note_foreign(messages, fields, "anthropic")
+    conversation.add(messages)
     max_tokens = _max_tokens(request, fields) or target.max_output_tokens or 4096
     tools = write_tools(fields)
     thinking = write_thinking(fields, traits, max_tokens, forced=is_forced(tools))

@@ -22,6 +22,7 @@ from ...wire.conversations import FunctionCall, Message, Part, decode_messages
 from ...wire.fields import Fields
 from ...wire.members import MALFORMED
 from ...wire.requests import ChatRequest
+from ..histories import note_foreign
 from .blocks import read_blocks, read_extra
 from .families import Family
 from .media import audio_block, file_block, media_block
@@ -58,7 +59,9 @@ class Conversation:
         self._names: dict[str, int] = {}
         self._document: list[Any] = []
         self._function = ""
-        for index, message in enumerate(decode_messages(request)):
+        messages = decode_messages(request)
+        note_foreign(messages, fields, "bedrock")
+        for index, message in enumerate(messages):
             self._read(message, f"messages[{index}]", index)
 
     @property

@@ -14,7 +14,7 @@ from ...wire.cohere import Block, Call, Function, Image
 from ...wire.cohere import Message as Written
 from ...wire.conversations import Message, Part, ToolCall
 from ...wire.fields import Fields
-from ..histories import called, modernise, note_lost, refuse, refuse_part
+from ..histories import called, modernise, note_foreign, note_lost, refuse, refuse_part
 
 PLAN = "cohere-tool-plan-v2"
 """The `format` of a reasoning detail that is a plan."""
@@ -25,7 +25,8 @@ _ROLES = {"developer": "system", "assistant": "assistant", "tool": "tool", "user
 def write_messages(messages: list[Message], fields: Fields) -> list[Written]:
     """All messages. Raises `InvalidRequestError` with the path of what cannot be said."""
     modernise(messages)
-    note_lost(messages, fields)
+    note_lost(messages, fields, PLAN)
+    note_foreign(messages, fields, "cohere")
     names = called(messages)
     written: list[Written] = []
     for index, message in enumerate(messages):
@@ -65,10 +66,12 @@ def _block(part: Part, role: str, path: str) -> Block:
 def _assistant(message: Message, path: str) -> Written:
     plan = "".join([d.text or "" for d in message.reasoning_details or () if d.format == PLAN])
     thinking = (message.reasoning_content or message.reasoning or "").removesuffix(plan)
-    content = _content(message, path) or message.refusal or ""
+    content = _content(message, path)
+    if message.refusal:
+        refusal = Block("text", message.refusal)
+        content = [*_blocks(content), refusal] if content else message.refusal
     if thinking:
-        text = [Block("text", content)] if isinstance(content, str) and content else content
-        content = [Block("thinking", thinking=thinking), *(text or ())]
+        content = [Block("thinking", thinking=thinking), *_blocks(content)]
     calls = [_call(call) for call in message.tool_calls or ()]
     return Written(
         "assistant",
@@ -77,6 +80,13 @@ def _assistant(message: Message, path: str) -> Written:
         calls or UNSET,
         citations=_citations(message.extra_content) or UNSET,
     )
+
+
+def _blocks(content: str | list[Block]) -> list[Block]:
+    """The content as blocks; an empty string is none."""
+    if isinstance(content, str):
+        return [Block("text", content)] if content else []
+    return content
 
 
 def _call(call: ToolCall) -> Call:

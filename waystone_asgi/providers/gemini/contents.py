@@ -53,7 +53,7 @@ class _Conversation:
         if message.role == "tool":
             return self._add_result(message, where)
         if message.role == "function":
-            return self._results.append((0, _result(message.name or "", message.text)))
+            return self._results.append((0, _result(message.name or "", message)))
         self.close_results()
         if message.role == "assistant":
             parts = write_turn(message, where, self._fields, self._generation)
@@ -85,7 +85,7 @@ class _Conversation:
             raise InvalidRequestError(f"{where}: No call before has this id.", param=where)
         order, name = called
         id = given_id(message.tool_call_id)
-        self._results.append((order, _result(name, message.text, id)))
+        self._results.append((order, _result(name, message, id)))
 
     def _say(self, role: str, parts: list[Part]) -> None:
         last = self.contents[-1] if self.contents else None
@@ -105,17 +105,27 @@ class _Conversation:
             self._fields.drop("messages[].cache_control")
         if message.audio is not None:
             self._fields.drop("messages[].audio")
+        if message.reasoning_details:
+            # They are signed for another provider.
+            self._fields.drop("messages[].reasoning_details")
 
 
 def _is_result(part: Part) -> bool:
     return part.function_response is not None
 
 
-def _result(name: str, text: str, id: str | None = None) -> Part:
-    """What a call came to: an object is taken as it is, anything else is its `output`."""
+def _result(name: str, message: Message, id: str | None = None) -> Part:
+    """What a call came to: an object is taken as it is, anything else is its `output`, or what
+    went wrong its `error`.
+    """
+    text = message.text
     try:
         _OBJECT.decode(text)
-        response = Raw(text.encode())
+        said: Raw | str = Raw(text.encode())
     except MALFORMED:
-        response = Raw(encode({"output": text}))
+        said = text
+    if message.is_error:
+        response = Raw(encode({"error": said}))
+    else:
+        response = said if isinstance(said, Raw) else Raw(encode({"output": said}))
     return Part(function_response=FunctionResponse(name, response, id))

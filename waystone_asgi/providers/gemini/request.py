@@ -14,6 +14,7 @@ from ...wire.gemini.requests import GenerateContentRequest
 from ...wire.members import encode
 from ...wire.requests import ChatRequest
 from ..dialects import Built, Target
+from ..histories import note_foreign
 from .contents import write_contents
 from .generation import write_generation_config
 from .names import generation_of, take_own
@@ -25,7 +26,9 @@ def build_request(request: ChatRequest, target: Target) -> Built:
     fields = Fields(request)
     generation = generation_of(target.model)
     try:
-        contents, system = write_contents(decode_messages(request), fields, generation)
+        messages = decode_messages(request)
+        note_foreign(messages, fields, "google")
+        contents, system = write_contents(messages, fields, generation)
         if not contents and system is not None:
             # Gemini answers contents only.
             contents, system = [Content(system.parts, "user")], None

@@ -28,6 +28,10 @@ def write_tools(fields: Fields) -> list[Any] | None:
     for tool in read_tools(fields.take("tools", list[dict[str, Any]]) or []):
         if tool.cache_control is not None:
             fields.drop("tools[].cache_control")
+        if tool.type == "custom":
+            # OpenAI's, which take text that has no schema.
+            fields.drop("tools[].type")
+            continue
         if tool.function is None:
             tools.append(_own(tool))
             continue

@@ -13,7 +13,7 @@ from ...wire.fields import Fields
 from ...wire.members import MALFORMED
 from ...wire.ollama import OBJECT, Call, Function
 from ...wire.ollama import Message as Written
-from ..histories import called, modernise, note_lost, refuse, refuse_part
+from ..histories import called, modernise, note_foreign, note_lost, refuse, refuse_part
 
 _NOTHING = Raw(b"{}")
 
@@ -22,6 +22,8 @@ def write_messages(messages: list[Message], fields: Fields) -> list[Written]:
     """All messages. Raises `InvalidRequestError` with the path of what cannot be said."""
     modernise(messages)
     note_lost(messages, fields)
+    note_foreign(messages, fields)
+    _note_details(messages, fields)
     names = called(messages)
     return [_write(m, f"messages[{index}]", names) for index, m in enumerate(messages)]
 
@@ -35,7 +37,10 @@ def _write(message: Message, path: str, names: dict[str, str]) -> Written:
         ]
         thinking = message.reasoning_content or message.reasoning or UNSET
         return Written(
-            "assistant", text or message.refusal or "", thinking, tool_calls=calls or UNSET
+            "assistant",
+            "\n".join(said for said in (text, message.refusal) if said),
+            thinking,
+            tool_calls=calls or UNSET,
         )
     if message.role == "tool":
         name = names.get(message.tool_call_id)
@@ -44,6 +49,13 @@ def _write(message: Message, path: str, names: dict[str, str]) -> Written:
         return Written("tool", text, tool_name=name, tool_call_id=message.tool_call_id)
     role = "user" if message.role == "user" else "system"
     return Written(role, text, images=images or UNSET)
+
+
+def _note_details(messages: list[Message], fields: Fields) -> None:
+    for message in messages:
+        for part in message.parts:
+            if part.image_url is not None and part.image_url.detail not in (None, "auto"):
+                fields.drop("messages[].content[].image_url.detail")
 
 
 def _content(message: Message, path: str) -> tuple[str, list[str]]:
