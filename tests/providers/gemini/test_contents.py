@@ -164,6 +164,13 @@ def test_instructions_are_text() -> None:
 def test_what_is_lost_of_messages_is_named() -> None:
     text = {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}
     image = {"type": "image_url", "image_url": {"url": PNG, "detail": "high"}}
+    named = [
+        {"type": "file", "file": {"file_data": PNG, "filename": "a.png"}},
+        {"type": "file", "file": {"file_id": "gs://bucket/a.pdf", "filename": "a"}},
+    ]
+    assert {build(messages=[user([file])])[1] for file in named} == {
+        ("messages[].content[].file.filename",)
+    }
     messages = [
         {"role": "user", "name": "me", "content": [text, image]},
         {"role": "assistant", "content": "b", "audio": {"id": "c"}, "cache_control": {}},

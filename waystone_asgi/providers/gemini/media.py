@@ -62,7 +62,7 @@ def write_part(part: OpenAIPart, where: str, fields: Fields) -> Part:
         audio = part.input_audio
         return Part(inline_data=Blob(f"audio/{audio.format}", audio.data))
     if part.type == "file" and part.file is not None:
-        return _write_file(part.file, f"{where}.file")
+        return _write_file(part.file, f"{where}.file", fields)
     raise _refusal(f"{where}.type", "Gemini has no part of this type")
 
 
@@ -76,13 +76,18 @@ def _write_url(part: OpenAIPart, where: str, fields: Fields) -> Part:
     return _write_data(image.url, f"{where}.url", "")
 
 
-def _write_file(file: InputFile, where: str) -> Part:
+def _write_file(file: InputFile, where: str, fields: Fields) -> Part:
+    """A file. Its name is not told, but may tell what a file at a URL is."""
     name = file.filename or ""
     if file.file_data is not None:
-        return _write_data(file.file_data, f"{where}.file_data", name)
-    if file.file_id is not None:
-        return _write_data(file.file_id, f"{where}.file_id", name)
-    raise _refusal(where, "has neither file_data nor file_id")
+        part = _write_data(file.file_data, f"{where}.file_data", name)
+    elif file.file_id is not None:
+        part = _write_data(file.file_id, f"{where}.file_id", name)
+    else:
+        raise _refusal(where, "has neither file_data nor file_id")
+    if name and (part.file_data is None or _type_of(name) is None):
+        fields.drop("messages[].content[].file.filename")
+    return part
 
 
 def _write_data(url: str, where: str, name: str) -> Part:
