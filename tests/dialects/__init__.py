@@ -1,0 +1,1 @@
+"""What each dialect makes of each feature of a request, and the page that tells it."""
