@@ -19,6 +19,7 @@ COMMANDS = {
     "scale": ["scale"],
     "startup": ["startup"],
     "rules": ["rules"],
+    "dialects": ["dialects"],
     "spool": ["spool"],
     "profile": ["profile"],
     "profile-stream": ["profile", "--stream"],
