@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from .columns import COLUMNS
+from .answers import told
+from .columns import ANSWERING, COLUMNS
+from .features import FEATURES
 from .page import write
 from .probes import PROBES
 from .words import word
@@ -15,12 +17,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "dialects.md"
 
 def main() -> None:
     """Write it, unless a cell of it would be a silent loss."""
-    lost = [
-        (column, probe) for probe in PROBES for column in COLUMNS if word(column, probe) == "lost"
-    ]
+    lost = [f"{c.name}: {p.feature}" for p in PROBES for c in COLUMNS if word(c, p) == "lost"]
+    lost += [f"{c.name} answers: {f}" for f in FEATURES for c in ANSWERING if told(c, f) == []]
     if lost:
-        told = "\n".join(f"{column.name}: {probe.feature}" for column, probe in lost)
-        sys.exit(f"Neither sent, named nor refused:\n{told}")
+        sys.exit("\n".join(["Lost in silence:", *lost]))
     PAGE.write_text(write())
 
 

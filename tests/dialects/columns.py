@@ -67,6 +67,9 @@ GEMINI = _column("Gemini", "gemini", "gemini-3-pro-preview")
 CLAUDE_ON_BEDROCK = _column("Bedrock, Claude", "bedrock", "us.anthropic.claude-opus-5")
 NOVA = _column("Bedrock, Nova", "bedrock", "us.amazon.nova-2-lite-v1:0")
 
+COHERE = _column("Cohere", "cohere", "command-a-03-2025")
+OLLAMA = _column("Ollama", "ollama", "qwen3")
+
 COLUMNS = (
     OPENAI,
     ANTHROPIC,
@@ -74,9 +77,12 @@ COLUMNS = (
     GEMINI,
     CLAUDE_ON_BEDROCK,
     NOVA,
-    _column("Cohere", "cohere", "command-a-03-2025"),
-    _column("Ollama", "ollama", "qwen3"),
+    COHERE,
+    OLLAMA,
 )
+
+ANSWERING = (OPENAI, ANTHROPIC, GEMINI, CLAUDE_ON_BEDROCK, COHERE, OLLAMA)
+"""Those whose answers differ."""
 
 _OTHER_MODELS = {
     ANTHROPIC: ("claude-sonnet-5", "claude-sonnet-4-6", "claude-sonnet-4-5", "claude-3-5-haiku"),

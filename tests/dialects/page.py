@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .columns import COLUMNS, OPENAI, OTHER_MODELS, VENDORS, Column
+from .answers import told
+from .columns import ANSWERING, COLUMNS, OPENAI, OTHER_MODELS, VENDORS, Column
+from .features import FEATURES
 from .probes import PROBES
 from .words import WORDS, Word, is_needless, word
 
@@ -41,6 +43,14 @@ without, and what it built is compared. A test holds them to what is built now, 
 something is lost in silence.
 """
 
+_ANSWERS = """\
+## Answers
+
+Where a caller finds what a provider's answer says, beside its text: in the choice, its message, or
+the answer. Where a cell is empty, the provider's answers have no such thing. These cells, too, are
+found by comparing an answer with the feature and one without.
+"""
+
 _VENDORS = """\
 ## Vendors of OpenAI's form
 
@@ -61,6 +71,7 @@ def write() -> str:
     parts = [_HEAD]
     for group in dict.fromkeys(probe.group for probe in PROBES):
         parts += (f"\n## {group}\n\n", _table(_rows(group)))
+    parts += ("\n", _ANSWERS, "\n", _table(_answers()))
     parts += ("\n", _VENDORS, "\n", _differences("vendor", [(OPENAI, VENDORS)]))
     parts += ("\n", _MODELS, "\n", _differences("model", OTHER_MODELS.items()))
     return "".join(parts)
@@ -71,6 +82,13 @@ def _rows(group: str) -> Iterable[Sequence[str]]:
     for probe in PROBES:
         if probe.group == group:
             yield [probe.feature, *(word(column, probe) for column in COLUMNS)]
+
+
+def _answers() -> Iterable[Sequence[str]]:
+    yield ["", *(column.name.partition(",")[0] for column in ANSWERING)]
+    for feature in FEATURES:
+        found = [told(column, feature) or () for column in ANSWERING]
+        yield [feature, *(", ".join(f"`{name}`" for name in names) for names in found)]
 
 
 def _differences(what: str, compared: Iterable[tuple[Column, Sequence[Column]]]) -> str:

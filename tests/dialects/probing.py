@@ -58,21 +58,21 @@ def in_message(
     asked = [*plain]
     at = place[0]
     assert isinstance(at, int)
-    asked[at] = _with(plain[at], place[1:], value)
+    asked[at] = put(plain[at], place[1:], value)
     with_it, without = request(asked, **members), request(plain, **members)
     return Probe(MESSAGES, feature, with_it, without, ("messages", *place))
 
 
-def _with(inner: Any, place: Place, value: Any) -> Any:
-    """The same with a value at the place."""
+def put(inner: Any, place: Place, value: Any) -> Any:
+    """The same with a value at the place, which may be behind the last item of a list."""
     if not place:
         return value
     step, *rest = place
     if isinstance(inner, list):
         assert isinstance(step, int)
         after = inner[step] if step < len(inner) else None
-        return [*inner[:step], _with(after, tuple(rest), value), *inner[step + 1 :]]
-    return {**inner, step: _with(inner.get(step), tuple(rest), value)}
+        return [*inner[:step], put(after, tuple(rest), value), *inner[step + 1 :]]
+    return {**inner, step: put(inner.get(step), tuple(rest), value)}
 
 
 def whole_part(feature: str, part: JSON, role: str = "user", **members: Any) -> Probe:

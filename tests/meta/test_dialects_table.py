@@ -14,7 +14,10 @@ from openai.types.chat import (
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 from ..dialects.__main__ import PAGE
-from ..dialects.columns import COLUMNS, OPENAI, OTHER_MODELS, VENDORS, Column
+from ..dialects.answers import told
+from ..dialects.columns import ANSWERING, COLUMNS, OPENAI, OTHER_MODELS, VENDORS, Column
+from ..dialects.features import FEATURES, PLAIN
+from ..dialects.heard import ANSWERS
 from ..dialects.page import write
 from ..dialects.probes import PROBES
 from ..dialects.words import is_needless, word
@@ -53,6 +56,16 @@ def test_nothing_is_lost_in_silence() -> None:
     others = [other for models in OTHER_MODELS.values() for other in models]
     assert lost([*COLUMNS, *others]) == set()
     assert lost(VENDORS) == UNNAMED
+
+
+@pytest.mark.parametrize("column", ANSWERING, ids=lambda column: column.name)
+def test_nothing_of_an_answer_is_lost(column: Column) -> None:
+    assert [feature for feature in FEATURES if told(column, feature) == []] == []
+
+
+def test_each_feature_of_an_answer_has_its_row() -> None:
+    heard = {feature for changes in ANSWERS.values() for feature in changes}
+    assert heard - {PLAIN} == set(FEATURES)
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.feature)
