@@ -27,8 +27,8 @@ A request in OpenAI's form may go to any provider. What becomes of each of its f
   is sent.
 
 With `strict = true`, for the gateway or for a provider ([Configuration](configuration.md)), what
-would be dropped is refused as well: with a 400 that names all that would be left out. In another
-dialect than OpenAI's nothing is lost in silence: what says something is sent, named or refused.
+would be dropped is refused as well: with a 400 that names all that would be left out. Nothing is
+lost in silence: what says something is sent, named or refused.
 `null`, and what is OpenAI's default, says nothing.
 
 `stream` and `stream_options` are the gateway's own business: it asks every provider for usage, and
@@ -55,8 +55,7 @@ _VENDORS = """\
 ## Vendors of OpenAI's form
 
 What is not passed to them as it is to OpenAI. What they then make of it is theirs: not every model
-takes every parameter. Members that answers have, and that some of them refuse in requests, are
-taken out of messages without being named.
+takes every parameter.
 """
 
 _MODELS = """\

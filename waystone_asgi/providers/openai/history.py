@@ -35,8 +35,10 @@ T = TypeVar("T")
 _CALLERS = "reasoning_content"
 _NULL = b"null"
 _NOTHING = Raw(_NULL)
-_SAID = frozenset({"name"})
+_SAID = frozenset({"name", "refusal", "audio", "reasoning_details"})
 """What is lost where it is refused; all else is told elsewhere, or is none of a request's."""
+
+_EMPTY = (_NULL, b"[]", b'""')
 
 
 def differs(view: PlainRequest, quirks: Quirks) -> bool:
@@ -81,16 +83,19 @@ def write_messages(messages: Buffer, quirks: Quirks) -> tuple[bytes, tuple[str, 
         # Between two items there is nothing that an item could begin with.
         start = text.index(raw, end)
         members = decode_members(raw)
-        pieces += (text[end:start], splice(bytes(raw), members, _changes(members, quirks)))
+        changes = _changes(members, quirks)
+        pieces += (text[end:start], splice(bytes(raw), members, changes))
         end = start + len(raw)
-        for name in _SAID & quirks.refuses & members.keys():
-            if bytes(members[name]) != _NULL:
+        for name in sorted(_SAID & changes.keys() & members.keys()):
+            if bytes(members[name]) not in _EMPTY and not _is_told(name, members, quirks):
                 lost[f"messages[].{name}"] = None
     return b"".join((*pieces, text[end:])), tuple(lost)
 
 
 def _changes(members: Members, quirks: Quirks) -> dict[str, Buffer | None]:
     changes: dict[str, Buffer | None] = dict.fromkeys(quirks.refuses & members.keys())
+    if bytes(members["role"]) == b'"function"':
+        changes.pop("name", None)  # There it says whose result it is.
     if not quirks.developer and bytes(members["role"]) == b'"developer"':
         changes["role"] = b'"system"'
     if quirks.call_id_length is not None:
@@ -103,6 +108,16 @@ def _changes(members: Members, quirks: Quirks) -> dict[str, Buffer | None]:
     elif quirks.reasoning not in members:
         changes |= {quirks.reasoning: told, _CALLERS: None}
     return changes
+
+
+def _is_told(name: str, members: Members, quirks: Quirks) -> bool:
+    """Whether what is left out is said in another place: a signature beside its reasoning."""
+    return (
+        name == "reasoning_details"
+        and quirks.reasoning == "content"
+        and bytes(members.get(_CALLERS, _NOTHING)) != _NULL
+        and _signature(members) != b""
+    )
 
 
 def _ids(members: Members, length: int) -> dict[str, Buffer | None]:
