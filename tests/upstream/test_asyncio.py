@@ -286,6 +286,7 @@ async def test_many_endpoints(upstream: AsyncioUpstream) -> None:
             headers = (
                 (b"authorization", b"AWS4-HMAC-SHA256 Credential=AKID/1, Signature=%d" % number),
                 (b"x-amz-date", b"%d" % number),
+                (b"anthropic-beta", b"files-%d" % number),
                 (b"content-type", b"multipart/form-data; boundary=%d" % number),
             )
             target = endpoint(provider, path=f"/{number}", headers=headers)

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 _MAX_ENDPOINTS = 1024
 # Headers that hold no credential, and may change from request to request.
-_HARMLESS = frozenset((b"accept", b"content-type", b"x-amz-content-sha256", b"x-amz-date"))
+_HARMLESS = frozenset(
+    (b"accept", b"anthropic-beta", b"content-type", b"x-amz-content-sha256", b"x-amz-date")
+)
 _SIGNATURE = b"AWS4-HMAC-SHA256 "
 
 
