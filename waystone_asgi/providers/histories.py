@@ -5,7 +5,10 @@ In: messages as `wire.conversations` reads them. Out: the same, or names and pat
 
 from __future__ import annotations
 
+import re
+from collections import Counter, deque
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import NoReturn
 
 from ..exceptions import InvalidRequestError
@@ -76,3 +79,42 @@ def called(messages: Sequence[Message]) -> dict[str, str]:
 def refuse_part(part: Part, path: str, taken: str) -> NoReturn:
     """Raise `InvalidRequestError` for a content part of a type that the provider does not take."""
     refuse(f"{path}.type", f"{part.type!r} is not taken by the provider, which takes {taken}")
+
+
+class CallIds:
+    """The ids of calls as a provider takes them: in its characters, and none of them twice.
+
+    Other providers, whose calls stand in the history, know neither rule. The provider's own ids are
+    right as they are.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = re.compile(pattern)
+        self._written: Counter[str] = Counter()
+        self._open: dict[str, deque[str]] = {}
+
+    def begin(self) -> None:
+        """Another answer begins: the calls before it can come to nothing any more."""
+        self._open.clear()
+
+    def call(self, id: str) -> str:
+        """The id of one more call."""
+        own = id if id.startswith(_OWN_IDS) else self._write(id)
+        self._open.setdefault(id, deque()).append(own)
+        return own
+
+    def result(self, id: str) -> str | None:
+        """The id of the call that came to something, or None where there is none."""
+        found = self._open.get(id)
+        return found.popleft() if found else None
+
+    def _write(self, id: str) -> str:
+        known = self._pattern.fullmatch(id)
+        own = id if known else f"call_{sha256(id.encode()).hexdigest()[:32]}"
+        self._written[own] += 1
+        count = self._written[own]
+        return own if count == 1 else f"{own[:_MOST_OF_AN_ID]}_{count}"
+
+
+_OWN_IDS = ("toolu_", "tooluse_")  # Of Claude, and of Bedrock.
+_MOST_OF_AN_ID = 54  # Of 64, of which a number may need some.

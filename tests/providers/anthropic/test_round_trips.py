@@ -27,11 +27,18 @@ JSON = dict[str, Any]
 TOOLS = [{"type": "function", "function": {"name": "look"}}]
 
 ANSWERS = [
-    [THINKING, text("Let me look."), use("a", {"x": 1, "y": [1.5, None]})],
-    [THINKING, REDACTED, use("a", {}), use("b", {"z": "ä"})],
-    [OMITTED, use("a", {})],
+    [THINKING, text("Let me look."), use("toolu_a", {"x": 1, "y": [1.5, None]})],
+    [THINKING, REDACTED, use("toolu_a", {}), use("toolu_b", {"z": "ä"})],
+    [OMITTED, use("toolu_a", {})],
     # What only the blocks tell: interleaved reasoning, a search, citations, a program's call.
-    [THINKING, text("First."), use("a", {}), OMITTED, text("Then."), use("b", {"x": 1})],
+    [
+        THINKING,
+        text("First."),
+        use("toolu_a", {}),
+        OMITTED,
+        text("Then."),
+        use("toolu_b", {"x": 1}),
+    ],
     [
         THINKING,
         SEARCH,
@@ -39,9 +46,9 @@ ANSWERS = [
         THINKING,
         text("So "),
         text("it is.", citations=[PAGE]),
-        use("a", {}),
+        use("toolu_a", {}),
     ],
-    [use("a", {}, caller={"type": "code_execution_20260120", "tool_id": "s"})],
+    [use("toolu_a", {}, caller={"type": "code_execution_20260120", "tool_id": "s"})],
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from typing import Any
 
@@ -59,6 +60,22 @@ def sent(*messages: JSON, to: str = MODEL) -> tuple[Any, list[JSON], tuple[str, 
     document = json.loads(bytes(written.body))
     accept(document)
     return document.get("system"), document["messages"], written.dropped
+
+
+def data(media_type: str, content: bytes) -> str:
+    return f"data:{media_type};base64,{b64encode(content).decode()}"
+
+
+def base64(media_type: str, written: str = "AAAA") -> JSON:
+    return {"type": "base64", "media_type": media_type, "data": written}
+
+
+def image(url: str, **members: Any) -> JSON:
+    return {"type": "image_url", "image_url": {"url": url, **members}}
+
+
+def file(**members: Any) -> JSON:
+    return {"type": "file", "file": members}
 
 
 @pytest.mark.parametrize(
@@ -183,6 +200,43 @@ def test_calls_and_results(messages: list[JSON], turns: list[JSON]) -> None:
     assert sent(HELLO, *messages) == (None, [HELLO, *turns], ())
 
 
+def ids(*messages: JSON) -> tuple[list[str], list[str]]:
+    """Those of the calls that are sent, and of what they came to."""
+    _, turns, _ = sent(HELLO, *messages)
+    blocks = [block for turn in turns[1:] for block in turn["content"]]
+    uses = [block["id"] for block in blocks if block["type"] == "tool_use"]
+    return uses, [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
+
+
+def test_ids_that_the_provider_would_refuse_are_made_anew() -> None:
+    strange = ["functions.look:0", "a b/é", ""]
+    uses, results = ids(
+        assistant(None, tool_calls=[call(id) for id in strange]),
+        *[result(id, "seen") for id in reversed(strange)],
+    )
+    assert uses == [*reversed(results)]
+    assert len(set(uses)) == 3
+    assert all(re.fullmatch("[a-zA-Z0-9_-]{1,64}", id) for id in uses)
+
+
+def test_ids_that_stand_twice_are_numbered() -> None:
+    """The provider refuses those, also in different turns; some others count anew in each."""
+    again = [assistant(None, tool_calls=[call("call_0")]), result("call_0", "seen")]
+    twice = assistant(None, tool_calls=[call("call_0"), call("call_0"), call("x" * 64)])
+    uses, results = ids(
+        *again, *again, twice, *[result("call_0", "seen")] * 2, result("x" * 64, "seen")
+    )
+    assert uses == results == ["call_0", "call_0_2", "call_0_3", "call_0_4", "x" * 64]
+
+
+def test_functions_of_old_have_ids_of_their_own() -> None:
+    again = [
+        assistant(None, function_call={"name": "look", "arguments": "{}"}),
+        {"role": "function", "name": "look", "content": "seen"},
+    ]
+    assert ids(*again, *again) == (["look", "look_2"],) * 2
+
+
 def detail(kind: str, **members: Any) -> JSON:
     return {"type": kind, "format": "anthropic-claude-v1", "index": 0, **members}
 
@@ -224,6 +278,9 @@ HIDDEN = detail("reasoning.encrypted", data="secret")
         ),
         ({"reasoning_content": "Hm."}, None, ("messages[].reasoning_content",)),
         ({"audio": {"id": "a"}}, None, ("messages[].audio",)),
+        # Pictures that another provider made come back with its answer.
+        ({"images": [image(PNG)]}, None, ("messages[].images",)),
+        ({"images": []}, None, ()),
         ({"name": "Bob"}, None, ("messages[].name",)),
         (
             {"extra_content": {"google": {"thought_signature": "s"}}},
@@ -274,9 +331,23 @@ def test_blocks_that_an_answer_carries(said: Any) -> None:
     assert dropped == ()
 
 
+@pytest.mark.parametrize("arguments", ["", " {}", '{"cut": '])
+def test_calls_are_what_they_were_however_they_are_written(arguments: str) -> None:
+    """Arguments that the bound has cut are an empty input in the block."""
+    again = assistant("It is.", tool_calls=[call("a", arguments)], extra_content=carried(SEARCHED))
+    _, turns, dropped = sent(HELLO, again)
+    assert (turns[1], dropped) == (assistant(SEARCHED), ())
+
+
 @pytest.mark.parametrize(
     "changed",
-    [{"content": "It was."}, {"tool_calls": [call("b")]}, {"tool_calls": None}],
+    [
+        {"content": "It was."},
+        {"tool_calls": [call("b")]},
+        {"tool_calls": [call("a", name="find")]},
+        {"tool_calls": [call("a", '{"x":1}')]},
+        {"tool_calls": None},
+    ],
 )
 def test_blocks_of_an_answer_that_was_changed_since(changed: JSON) -> None:
     message = assistant("It is.", tool_calls=[call("a")], extra_content=carried(SEARCHED))
@@ -286,22 +357,6 @@ def test_blocks_of_an_answer_that_was_changed_since(changed: JSON) -> None:
         "tool_use",
     }
     assert dropped == ("messages[].extra_content",)
-
-
-def data(media_type: str, content: bytes) -> str:
-    return f"data:{media_type};base64,{b64encode(content).decode()}"
-
-
-def base64(media_type: str, written: str = "AAAA") -> JSON:
-    return {"type": "base64", "media_type": media_type, "data": written}
-
-
-def image(url: str, **members: Any) -> JSON:
-    return {"type": "image_url", "image_url": {"url": url, **members}}
-
-
-def file(**members: Any) -> JSON:
-    return {"type": "file", "file": members}
 
 
 @pytest.mark.parametrize(

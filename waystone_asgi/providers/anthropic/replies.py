@@ -21,7 +21,7 @@ from ...wire.anthropic import (
     ToolUseBlock,
 )
 from ...wire.chat import DOCUMENT
-from ...wire.conversations import FunctionCall, Message, ReasoningDetail
+from ...wire.conversations import FunctionCall, Message, ReasoningDetail, ToolCall
 from ...wire.fields import Fields
 from ...wire.members import MALFORMED
 from .parts import refuse, write_parts
@@ -34,8 +34,9 @@ _NO_INPUT = msgspec.Raw(b"{}")
 
 def write_reply(message: Message, path: str, fields: Fields) -> Content:
     """What an earlier answer said. Raises `InvalidRequestError`."""
-    if message.audio is not None:
-        fields.drop("messages[].audio")
+    for name in ("audio", "images"):
+        if getattr(message, name):
+            fields.drop(f"messages[].{name}")
     if carried := _carried(message, path):
         if _still_says(carried, message):
             return [*carried]
@@ -63,14 +64,11 @@ def blocks_of(content: Content) -> list[Block]:
     return content
 
 
-def calls_in(content: Content) -> set[str]:
-    """The ids of the calls in what was written."""
-    return {
-        block.get("id", "") if isinstance(block, dict) else block.id
-        for block in (() if isinstance(content, str) else content)
-        if isinstance(block, ToolUseBlock)
-        or (isinstance(block, dict) and block.get("type") == "tool_use")
-    }
+def is_reasoning(block: Block) -> bool:
+    """Whether it is reasoning, written here or carried."""
+    if isinstance(block, dict):
+        return block.get("type") in ("thinking", "redacted_thinking")
+    return isinstance(block, ThinkingBlock | RedactedThinkingBlock)
 
 
 def _carried(message: Message, path: str) -> Sequence[dict[str, Any]]:
@@ -85,9 +83,21 @@ def _carried(message: Message, path: str) -> Sequence[dict[str, Any]]:
 def _still_says(blocks: Sequence[dict[str, Any]], message: Message) -> bool:
     """Whether nobody has changed the message since."""
     text = [block.get("text") for block in blocks if block.get("type") == "text"]
-    calls = [block.get("id") for block in blocks if block.get("type") == "tool_use"]
-    same = calls == [call.id for call in message.tool_calls or ()]
-    return same and "".join(map(str, text)) == message.text
+    uses = [block for block in blocks if block.get("type") == "tool_use"]
+    calls = message.tool_calls or ()
+    if "".join(map(str, text)) != message.text or len(uses) != len(calls):
+        return False
+    return all(map(_is_call, uses, calls))
+
+
+def _is_call(block: dict[str, Any], call: ToolCall) -> bool:
+    """Whether a block is that call. Arguments that are no JSON were cut, and are no input."""
+    if (block.get("id"), block.get("name")) != (call.id, call.function.name):
+        return False
+    try:
+        return bool(block.get("input") == DOCUMENT.decode(call.function.arguments or "{}"))
+    except MALFORMED:
+        return block.get("input") == {}
 
 
 def _write_reasoning(message: Message, fields: Fields) -> list[Block]:

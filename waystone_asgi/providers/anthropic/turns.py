@@ -15,13 +15,17 @@ from ...wire.anthropic import (
     TextBlock,
     ThinkingBlock,
     ToolResultBlock,
+    ToolUseBlock,
     Turn,
 )
 from ...wire.conversations import Message
 from ...wire.fields import Fields
+from ..histories import CallIds
 from .models import Traits
 from .parts import refuse
-from .replies import blocks_of, calls_in, write_content, write_reply
+from .replies import blocks_of, is_reasoning, write_content, write_reply
+
+_ID = r"[a-zA-Z0-9_-]+"
 
 
 class Conversation:
@@ -38,7 +42,7 @@ class Conversation:
         self._traits = traits
         self._system: list[Content] = []
         self._later: list[Block] = []
-        self._calls: set[str] = set()
+        self._ids = CallIds(_ID)
 
     @property
     def system(self) -> Content | None:
@@ -46,6 +50,18 @@ class Conversation:
         if len(self._system) < 2:
             return self._system[0] if self._system else None
         return [block for content in self._system for block in blocks_of(content)]
+
+    @property
+    def is_unproved(self) -> bool:
+        """Whether the model goes on from an answer of which no reasoning is kept: one that has not
+        ended, or whose calls have come to something.
+        """
+        answer = self.turns[-1]
+        if answer.role != "assistant":
+            if not any(isinstance(block, ToolResultBlock) for block in blocks_of(answer.content)):
+                return False
+            answer = self.turns[-2]
+        return not is_reasoning(blocks_of(answer.content)[0])
 
     def add(self, messages: Sequence[Message]) -> None:
         """Take all messages. Raises `InvalidRequestError` with the path of what cannot be said."""
@@ -72,8 +88,8 @@ class Conversation:
         if message.role not in ("tool", "function"):
             return content
         # A function has no id; its name stood for one in the call.
-        id = message.tool_call_id if message.role == "tool" else message.name or ""
-        if id not in self._calls:
+        said = message.tool_call_id if message.role == "tool" else message.name or ""
+        if (id := self._ids.result(said)) is None:
             refuse(f"{path}.tool_call_id", "the answer before has no call with this id")
         return [ToolResultBlock(id, content or None, message.is_error)]
 
@@ -101,13 +117,23 @@ class Conversation:
     def _add_turn(self, role: str, content: Content) -> None:
         if role == "assistant":
             self._place_later()
-        if self.turns and self.turns[-1].role == role:
+        goes_on = bool(self.turns) and self.turns[-1].role == role
+        if role == "assistant":
+            self._name_calls(content, goes_on=goes_on)
+        if goes_on:
             last = self.turns[-1]
             last.content = [*blocks_of(last.content), *blocks_of(content)]
         else:
             self.turns.append(Turn(role, content))
-        if role == "assistant":
-            self._calls = calls_in(self.turns[-1].content)
+
+    def _name_calls(self, content: Content, *, goes_on: bool) -> None:
+        if not goes_on:
+            self._ids.begin()
+        for block in blocks_of(content):
+            if isinstance(block, ToolUseBlock):
+                block.id = self._ids.call(block.id)
+            elif isinstance(block, dict) and block.get("type") == "tool_use":
+                block["id"] = self._ids.call(str(block.get("id", "")))
 
     def _place_later(self) -> None:
         if not self._later:
