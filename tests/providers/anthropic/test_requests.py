@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from waystone_asgi.exceptions import InvalidRequestError
-from waystone_asgi.providers.anthropic import VERTEX_DIALECT
+from waystone_asgi.providers.anthropic import DIALECT, VERTEX_DIALECT
 from waystone_asgi.providers.dialects import Target
 
 from .oracle import accept
@@ -24,6 +24,23 @@ CHOSEN = {"type": "function", "function": {"name": "look"}}
 
 def test_the_least() -> None:
     assert body() == {"model": MODEL, "max_tokens": 1000, "messages": [HELLO]}
+
+
+@pytest.mark.parametrize(
+    ("model", "known", "sent"),
+    [
+        ("claude-3-haiku-20240307", None, 4096),
+        ("claude-opus-4-1", None, 32_000),
+        (OLD, None, 64_000),
+        (OPUS_5, None, 128_000),
+        ("a-deployment", None, 8192),
+        (OPUS_5, 5, 5),
+    ],
+)
+def test_without_a_bound_the_models_own_is_sent(model: str, known: int | None, sent: int) -> None:
+    target = Target(model=model, max_output_tokens=known)
+    document = json.loads(bytes(DIALECT.build_request(request(), target).body))
+    assert document["max_tokens"] == sent
 
 
 def test_on_vertex_the_model_is_in_the_path() -> None:
@@ -42,7 +59,11 @@ def test_on_vertex_the_model_is_in_the_path() -> None:
         ({"max_completion_tokens": 8.0, "max_tokens": 7}, {"max_tokens": 8}),
         ({"stream": True, "stream_options": {"include_usage": True}}, {"stream": True}),
         ({"stream": False, "n": 1, "store": False, "frequency_penalty": 0}, {}),
-        ({"temperature": 0.5, "top_p": 0.9, "top_k": 3},) * 2,
+        ({"temperature": 0.5, "top_k": 3},) * 2,
+        ({"top_p": 0.9},) * 2,
+        ({"temperature": 1, "top_p": 0.9}, {"top_p": 0.9}),
+        ({"temperature": 0.5, "top_p": 1}, {"temperature": 0.5}),
+        ({"max_tokens": 0},) * 2,
         ({"user": "u"}, {"metadata": {"user_id": "u"}}),
         ({"safety_identifier": "s"}, {"metadata": {"user_id": "s"}}),
         ({"metadata": {"user_id": "m"}}, {"metadata": {"user_id": "m"}}),
@@ -98,6 +119,8 @@ def test_members_that_are_said(members: dict[str, Any], sent: dict[str, Any]) ->
     ("members", "sent", "dropped"),
     [
         ({"temperature": 1.5}, {}, ("temperature",)),
+        ({"temperature": 0.5, "top_p": 0.9}, {"temperature": 0.5}, ("top_p",)),
+        ({"temperature": 1.5, "top_p": 0.9}, {"top_p": 0.9}, ("temperature",)),
         ({"n": 2, "seed": 1, "logit_bias": {"1": 1}}, {}, ("n", "seed", "logit_bias")),
         ({"response_format": {"type": "json_object"}}, {}, ("response_format",)),
         ({"response_format": {"type": "json_schema"}}, {}, ("response_format",)),
@@ -144,6 +167,11 @@ def budget(tokens: int) -> dict[str, Any]:
         (MODEL, {"reasoning_effort": "medium"}, thinking("medium"), ()),
         (OPUS_5, {"reasoning_effort": "xhigh"}, thinking("xhigh"), ()),
         (OPUS_5, {"reasoning_effort": "max"}, thinking("max"), ()),
+        (OPUS_5, {"reasoning_effort": "none"}, {"thinking": {"type": "disabled"}}, ()),
+        # Between the highest and the next, older ones have none; the newest always think.
+        (MODEL, {"reasoning_effort": "xhigh"}, thinking("max"), ()),
+        ("claude-fable-5-1", {"reasoning_effort": "low"}, thinking("low"), ()),
+        ("claude-fable-5-1", {"reasoning_effort": "none"}, {}, ("reasoning_effort",)),
         ("a-deployment", {"reasoning_effort": "high"}, thinking("high"), ()),
         (MODEL, {"reasoning_effort": "none"}, {"thinking": {"type": "disabled"}}, ()),
         (MODEL, {"reasoning_effort": "huge"}, {}, ("reasoning_effort",)),
@@ -161,7 +189,7 @@ def budget(tokens: int) -> dict[str, Any]:
         (
             MODEL,
             {"reasoning_effort": "low", "top_p": 0.95, "temperature": 1},
-            {**thinking("low"), "top_p": 0.95, "temperature": 1},
+            {**thinking("low"), "top_p": 0.95},
             (),
         ),
         (
@@ -170,6 +198,7 @@ def budget(tokens: int) -> dict[str, Any]:
             {"thinking": {"type": "disabled"}, "temperature": 0.2},
             (),
         ),
+        ("claude-sonnet-4-0",) + ({"temperature": 0.2, "top_p": 0.5},) * 2 + ((),),
         (OPUS_5, {"temperature": 0.2, "top_p": 0.5}, {}, ("temperature", "top_p")),
         (OPUS_5, {"temperature": 1, "top_p": 1}, {}, ()),
     ],
@@ -184,6 +213,43 @@ def test_thinking(
     assert document == expected
     assert written.dropped == dropped
     accept(document)
+
+
+CALL = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+CALLED = [
+    HELLO,
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "a", "content": "seen"},
+]
+PROOF = {"type": "reasoning.text", "text": "Hm.", "signature": "s"}
+PROVED = [HELLO, CALLED[1] | {"reasoning_details": [PROOF]}, CALLED[2]]
+WHOLE = {"type": "thinking", "thinking": "Hm.", "signature": "s"}
+USE = {"type": "tool_use", "id": "a", "name": "look", "input": {}}
+CARRIED = [
+    HELLO,
+    CALLED[1] | {"extra_content": {"anthropic": {"content": [WHOLE, USE]}}},
+    CALLED[2],
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "messages", "thinks"),
+    [
+        (OLD, CALLED, False),
+        (OLD, PROVED, True),
+        (OLD, CARRIED, True),
+        (OLD, [*CALLED, {"role": "assistant", "content": "So."}, HELLO], True),
+        (OLD, [*CALLED, {"role": "assistant", "content": "So."}], False),
+        (MODEL, CALLED, True),
+    ],
+)
+def test_a_budget_needs_the_reasoning_before_calls(
+    model: str, messages: list[dict[str, Any]], thinks: bool
+) -> None:
+    """The provider refuses to think on from an answer that does not begin with its thoughts."""
+    sent = built(*messages, to=model, max_tokens=5000, tools=[PLAIN], reasoning_effort="low")
+    assert ("thinking" in json.loads(bytes(sent.body))) is thinks
+    assert sent.dropped == (() if thinks else ("reasoning_effort",))
 
 
 @pytest.mark.parametrize(

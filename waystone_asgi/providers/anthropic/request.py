@@ -54,12 +54,13 @@ def _build(request: ChatRequest, target: Target, addressed: dict[str, Any]) -> B
     fields = Fields(request)
     traits = traits_of(target.model)
     conversation = Conversation(fields, traits)
-    messages = decode_messages(request)
-    note_foreign(messages, fields, "anthropic")
-    conversation.add(messages)
-    max_tokens = _max_tokens(request, fields) or target.max_output_tokens or 4096
+    conversation.add(decode_messages(request))
+    max_tokens = _max_tokens(request, fields)
+    if max_tokens is None:
+        max_tokens = target.max_output_tokens or traits.max_output_tokens
     tools = write_tools(fields)
-    thinking = write_thinking(fields, traits, max_tokens, forced=is_forced(tools))
+    may_think = not (is_forced(tools) or conversation.is_unproved)
+    thinking = write_thinking(fields, traits, max_tokens, may_think=may_think)
     thinks = isinstance(setting := thinking.get("thinking"), dict) and setting["type"] != "disabled"
     body = addressed | {"max_tokens": max_tokens, "messages": conversation.turns}
     if conversation.system:

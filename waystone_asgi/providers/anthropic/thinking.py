@@ -19,6 +19,7 @@ _EFFORTS = {
     "xhigh": "xhigh",
     "max": "max",
 }
+_FOUR_EFFORTS = _EFFORTS | {"xhigh": "max"}
 # The part of the bound that may be thought, as OpenRouter documents it for these models.
 _PARTS = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.95, "max": 0.95}
 _LEAST_BUDGET = 1024
@@ -26,48 +27,57 @@ _LEAST_TOP_P = 0.95
 
 
 def write_thinking(
-    fields: Fields, traits: Traits, max_tokens: int, *, forced: bool
+    fields: Fields, traits: Traits, max_tokens: int, *, may_think: bool
 ) -> dict[str, Any]:
     """`thinking`, and the effort in `output_config`, where the caller asks for an effort.
 
-    `forced` says that a tool has to be called, which excludes thinking on a budget. The caller's
-    own `thinking` goes before.
+    `may_think` says that nothing excludes thinking on a budget. The caller's own `thinking` goes
+    before.
     """
     if (said := fields.raw("thinking")) is not None:
         return {"thinking": said}
     effort = fields.take("reasoning_effort", str)
     if effort is None:
         return {}
+    written: dict[str, Any] = {}
     if effort == "none":
-        return {"thinking": {"type": "disabled"}} if traits.thinking != "none" else {}
-    if traits.thinking == "adaptive" and effort in _EFFORTS:
+        written = _keep_from_thinking(traits)
+    elif traits.thinking in ("always", "adaptive") and effort in _EFFORTS:
+        level = _EFFORTS[effort] if traits.knows_xhigh else _FOUR_EFFORTS[effort]
         thinking = {"type": "adaptive", "display": "summarized"}
-        return {"thinking": thinking, "output_config": {"effort": _EFFORTS[effort]}}
-    budget = max(int(max_tokens * _PARTS.get(effort, 0)), _LEAST_BUDGET)
-    if traits.thinking != "budget" or effort not in _PARTS or budget >= max_tokens or forced:
+        written = {"thinking": thinking, "output_config": {"effort": level}}
+    elif traits.thinking == "budget" and effort in _PARTS and may_think:
+        budget = max(int(max_tokens * _PARTS[effort]), _LEAST_BUDGET)
+        if budget < max_tokens:
+            written = {"thinking": {"type": "enabled", "budget_tokens": budget}}
+    if not written and (effort != "none" or traits.thinking == "always"):
         fields.drop("reasoning_effort")
-        return {}
-    return {"thinking": {"type": "enabled", "budget_tokens": budget}}
+    return written
+
+
+def _keep_from_thinking(traits: Traits) -> dict[str, Any]:
+    """The newest think by themselves, some of them always; others do only when they are told."""
+    return {"thinking": {"type": "disabled"}} if traits.thinking == "adaptive" else {}
 
 
 def write_sampling(fields: Fields, traits: Traits, *, thinks: bool) -> dict[str, Any]:
     """`temperature`, `top_p` and `top_k`, as far as the model takes them.
 
     It takes a temperature of up to 1, which is what it has by itself. While it thinks it takes no
-    other, no `top_k`, and only a `top_p` near 1.
+    other, no `top_k`, and only a `top_p` near 1. Where it takes one of the first two, the other
+    gives way: `top_p`, unless the temperature says nothing.
     """
     said = {
         "temperature": fields.take("temperature", float),
         "top_p": fields.take("top_p", float),
         "top_k": fields.take("top_k", int),
     }
-    written: dict[str, Any] = {}
-    for name, value in said.items():
-        if value is None:
-            continue
-        if _takes(name, value, traits, thinks=thinks):
-            written[name] = value
-        elif (name, value) not in _BY_ITSELF:
+    told: dict[str, float] = {n: v for n, v in said.items() if v is not None}
+    written = {n: v for n, v in told.items() if _takes(n, v, traits, thinks=thinks)}
+    if traits.samples == "either" and written.keys() >= {"temperature", "top_p"}:
+        del written["temperature" if written["temperature"] == 1 else "top_p"]
+    for name, value in told.items():
+        if name not in written and (name, value) not in _BY_ITSELF:
             fields.drop(name)
     return written
 
@@ -76,7 +86,7 @@ _BY_ITSELF = (("temperature", 1), ("top_p", 1))
 
 
 def _takes(name: str, value: float, traits: Traits, *, thinks: bool) -> bool:
-    if not traits.samples:
+    if traits.samples == "none":
         return False
     if name == "temperature":
         return value == 1 or (value < 1 and not thinks)
