@@ -14,6 +14,7 @@ from .asking import CLAUDE, NOVA, ask, build
 
 SONNET = "us.anthropic.claude-sonnet-4-6"
 OPUS = "global.anthropic.claude-opus-4-7"
+ALWAYS = "global.anthropic.claude-fable-5-1"
 OLD = "anthropic.claude-3-haiku-20240307-v1:0"
 NOVA_1 = "amazon.nova-pro-v1:0"
 GPT = "openai.gpt-oss-120b-1:0"
@@ -28,8 +29,12 @@ PROFILE = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/
         ({"max_tokens": 5}, {"maxTokens": 5}, ()),
         ({"max_completion_tokens": 6, "max_tokens": 5}, {"maxTokens": 6}, ()),
         ({"max_completion_tokens": 128.0}, {"maxTokens": 128}, ()),
-        ({"temperature": 0, "top_p": 0.5}, {"temperature": 0, "topP": 0.5}, ()),
+        ({"temperature": 0, "top_p": 0.5}, {"temperature": 0}, ("top_p",)),
+        ({"temperature": 0, "top_p": 1}, {"temperature": 0}, ()),
+        ({"temperature": 1, "top_p": 0.5}, {"topP": 0.5}, ()),
         ({"temperature": 1.5, "top_p": 1}, {"topP": 1}, ("temperature",)),
+        ({"stop": ["a", "\n", ""]}, {"stopSequences": ["a"]}, ("stop",)),
+        ({"stop": "\n"}, None, ("stop",)),
         ({"stop": "|"}, {"stopSequences": ["|"]}, ()),
         ({"stop": ["a", "b"]}, {"stopSequences": ["a", "b"]}, ()),
         ({"stop": [], "temperature": None, "user": None, "store": False}, None, ()),
@@ -37,7 +42,7 @@ PROFILE = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/
         (
             {"n": 2, "presence_penalty": 1, "frequency_penalty": 1, "parallel_tool_calls": False},
             None,
-            ("n", "frequency_penalty", "presence_penalty", "parallel_tool_calls"),
+            ("n", "frequency_penalty", "presence_penalty"),
         ),
         (
             {"seed": 0, "user": "u", "logit_bias": {"1": 1}, "logprobs": True, "store": True},
@@ -52,6 +57,29 @@ def test_how_to_sample(
     body, lost = ask(**members)
     assert body.get("inferenceConfig") == inference
     assert set(lost) == set(dropped)
+
+
+def test_families_sample_in_other_ways() -> None:
+    said = {"temperature": 0.5, "top_p": 0.5, "stop": ["\n", ""]}
+    for model in (NOVA, LLAMA, PROFILE):
+        body, lost = ask(model=model, **said)
+        assert body["inferenceConfig"] == {"temperature": 0.5, "topP": 0.5, "stopSequences": ["\n"]}
+        assert lost == ("stop",)
+    body, lost = ask(model="us.anthropic.claude-sonnet-4-20250514-v1:0", temperature=0, top_p=0.5)
+    assert (body["inferenceConfig"], lost) == ({"temperature": 0, "topP": 0.5}, ())
+
+
+@pytest.mark.parametrize(
+    ("members", "bound"),
+    [({}, 64_000), ({"max_tokens": 5000}, 5000), ({"reasoning_effort": None}, None)],
+)
+def test_a_budget_is_a_part_of_a_bound_that_is_told(
+    members: dict[str, Any], bound: int | None
+) -> None:
+    body, _ = ask(**{"reasoning_effort": "high", **members})
+    assert body.get("inferenceConfig", {}).get("maxTokens") == bound
+    if bound is not None:
+        assert body["additionalModelRequestFields"] == budget(int(bound * 0.8))
 
 
 @pytest.mark.parametrize(
@@ -81,9 +109,9 @@ def test_top_k_is_where_the_family_takes_it(
 @pytest.mark.parametrize(
     ("model", "thinking"),
     [
-        ("anthropic.claude-v2:1", None),
-        ("anthropic.claude-instant-v1", None),
-        ("anthropic.claude-3-5-sonnet-20240620-v1:0", None),
+        ("anthropic.claude-v2:1", "none"),
+        ("anthropic.claude-instant-v1", "none"),
+        ("anthropic.claude-3-5-sonnet-20240620-v1:0", "none"),
         ("us.anthropic.claude-3-7-sonnet-20250219-v1:0", "budget"),
         ("us.anthropic.claude-sonnet-4-20250514-v1:0", "budget"),
         ("us.anthropic.claude-opus-4-1-20250805-v1:0", "budget"),
@@ -91,11 +119,12 @@ def test_top_k_is_where_the_family_takes_it(
         ("anthropic.claude-opus-4-6-v1", "adaptive"),
         ("anthropic.claude-opus-4-10-v1", "adaptive"),
         ("us.anthropic.claude-sonnet-5", "adaptive"),
+        ("global.anthropic.claude-opus-5-5", "always"),
         (f"arn:aws:bedrock:us-east-1:000000000000:inference-profile/{CLAUDE}", "budget"),
-        (PROFILE, None),
+        (PROFILE, "none"),
     ],
 )
-def test_a_family_is_known_by_its_name(model: str, thinking: str | None) -> None:
+def test_a_family_is_known_by_its_name(model: str, thinking: str) -> None:
     assert family_of(model).thinking == thinking
 
 
@@ -126,9 +155,9 @@ ADAPTIVE = {"thinking": {"type": "adaptive", "display": "summarized"}}
 @pytest.mark.parametrize(
     ("model", "effort", "members", "additional", "output", "dropped"),
     [
-        (CLAUDE, "minimal", {}, budget(1024), None, ()),
-        (CLAUDE, "low", {}, budget(1024), None, ()),
-        (CLAUDE, "medium", {}, budget(2048), None, ()),
+        (CLAUDE, "minimal", {}, budget(6400), None, ()),
+        (CLAUDE, "medium", {}, budget(32_000), None, ()),
+        (CLAUDE, "minimal", {"max_tokens": 2000}, budget(1024), None, ()),
         (CLAUDE, "low", {"max_tokens": 10_000}, budget(2000), None, ()),
         (CLAUDE, "medium", {"max_tokens": 10_000}, budget(5000), None, ()),
         (CLAUDE, "high", {"max_tokens": 10_000}, budget(8000), None, ()),
@@ -142,19 +171,22 @@ ADAPTIVE = {"thinking": {"type": "adaptive", "display": "summarized"}}
             CLAUDE,
             "low",
             {"temperature": 0.5, "top_p": 0.9, "top_k": 5},
-            budget(1024),
+            budget(12_800),
             None,
-            ("temperature", "top_p", "top_k"),
+            ("top_p", "temperature", "top_k"),
         ),
-        (CLAUDE, "low", {"temperature": 1, "top_p": 0.95}, budget(1024), None, ()),
+        (CLAUDE, "low", {"temperature": 1, "top_p": 0.95}, budget(12_800), None, ()),
         (CLAUDE, "low", {"tools": [TOOL], "tool_choice": "required"}, None, None, EFFORT),
-        (CLAUDE, "low", {"tools": [TOOL], "tool_choice": "auto"}, budget(1024), None, ()),
+        (CLAUDE, "low", {"tools": [TOOL], "tool_choice": "auto"}, budget(12_800), None, ()),
         (CLAUDE, "low", {"messages": UNPROVED}, None, None, EFFORT),
-        (CLAUDE, "low", {"messages": PROVED}, budget(1024), None, ()),
+        (CLAUDE, "low", {"messages": PROVED}, budget(12_800), None, ()),
         (SONNET, "minimal", {"top_p": 1}, ADAPTIVE, {"effort": "low"}, ()),
         (SONNET, "medium", {"temperature": 0}, ADAPTIVE, {"effort": "medium"}, ("temperature",)),
         (SONNET, "none", {}, {"thinking": {"type": "disabled"}}, None, ()),
         (OPUS, "xhigh", {"temperature": 1, "top_p": 1}, ADAPTIVE, {"effort": "xhigh"}, ()),
+        (SONNET, "xhigh", {}, ADAPTIVE, {"effort": "max"}, ()),
+        (ALWAYS, "low", {}, ADAPTIVE, {"effort": "low"}, ()),
+        (ALWAYS, "none", {}, None, None, EFFORT),
         (OPUS, "max", {"top_p": 0.99}, ADAPTIVE, {"effort": "max"}, ("top_p",)),
         (OPUS, "low", {"messages": UNPROVED}, ADAPTIVE, {"effort": "low"}, ()),
         (NOVA, "minimal", {"max_tokens": 9}, nova("low"), None, ()),
@@ -317,6 +349,18 @@ FULL = {
 FULL_SPEC = {
     "toolSpec": {"name": "f", "description": "d", "inputSchema": {"json": SCHEMA}, "strict": True}
 }
+PARALLEL = ("parallel_tool_calls",)
+CHOSEN = {"type": "function", "function": {"name": "look"}}
+
+
+def described(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "look", "parameters": parameters}}
+
+
+def spec(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"toolSpec": {"name": "look", "inputSchema": {"json": schema}}}
+
+
 GROUNDING = {"type": "systemTool", "systemTool": {"name": "nova_grounding"}}
 
 
@@ -349,6 +393,16 @@ GROUNDING = {"type": "systemTool", "systemTool": {"name": "nova_grounding"}}
         ),
         ({"tool_choice": "none", "messages": UNPROVED}, {"tools": [LOOK]}, ()),
         ({"messages": UNPROVED}, {"tools": [LOOK]}, ()),
+        ({"tools": [TOOL], "parallel_tool_calls": False}, {"tools": [LOOK]}, PARALLEL),
+        ({"tool_choice": "required"}, None, ("tool_choice",)),
+        ({"tool_choice": CHOSEN, "messages": UNPROVED}, {"tools": [LOOK]}, ("tool_choice",)),
+        ({"tools": [{"type": "custom"}], "tool_choice": "auto"}, None, ("tools[].type",)),
+        ({"tools": [described({})]}, {"tools": [LOOK]}, ()),
+        (
+            {"tools": [described({"oneOf": [{"required": ["a"]}]})]},
+            {"tools": [spec({"type": "object", "oneOf": [{"required": ["a"]}]})]},
+            (),
+        ),
         ({"tools": [GROUNDING]}, {"tools": [{"systemTool": {"name": "nova_grounding"}}]}, ()),
         ({"tools": [{"type": "web_search"}]}, None, ("tools[].type",)),
         ({"tools": [{"type": "custom"}, TOOL]}, {"tools": [LOOK]}, ("tools[].type",)),

@@ -67,12 +67,12 @@ def write_sampling(fields: Fields, traits: Traits, *, thinks: bool) -> dict[str,
     other, no `top_k`, and only a `top_p` near 1. Where it takes one of the first two, the other
     gives way: `top_p`, unless the temperature says nothing.
     """
-    said = {
+    said: dict[str, float | None] = {
         "temperature": fields.take("temperature", float),
         "top_p": fields.take("top_p", float),
         "top_k": fields.take("top_k", int),
     }
-    told: dict[str, float] = {n: v for n, v in said.items() if v is not None}
+    told = {n: v for n, v in said.items() if v is not None}
     written = {n: v for n, v in told.items() if _takes(n, v, traits, thinks=thinks)}
     if traits.samples == "either" and written.keys() >= {"temperature", "top_p"}:
         del written["temperature" if written["temperature"] == 1 else "top_p"]

@@ -16,7 +16,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-Thinking = Literal["adaptive", "budget", "nova", "effort"]
+from ..anthropic.models import traits_of
+
+Thinking = Literal["always", "adaptive", "budget", "none", "nova", "effort"]
 
 
 CLAUDE = "anthropic-claude-v1"
@@ -29,36 +31,26 @@ OURS = "amazon-bedrock-v1"
 class Family(Struct, frozen=True, kw_only=True, gc=False):
     """What models of a kind take in `additionalModelRequestFields`.
 
-    `thinking` is how they are told to reason: `adaptive` beside Converse's own effort, with a
-    `budget` of tokens, by Nova's `reasoningConfig`, or by a bare `reasoning_effort`; None where
-    they cannot be told. `samples` is false where no temperature, `top_p` or `top_k` is taken, and
-    `top_k` the path at which it is. `proves` names the signatures of their reasoning, which other
-    platforms that have them take as well.
+    `thinking` is how they are told to reason: `adaptive`, or `always` where they cannot be kept
+    from it, beside Converse's own effort, with a `budget` of tokens, by `nova`'s `reasoningConfig`,
+    or by a bare `reasoning_effort`; `none` where they cannot be told. `knows_xhigh`, `samples` and
+    `max_output_tokens` are what they are to Claude's `Traits`. `top_k` is the path at which that is
+    taken. `proves` names the signatures of their reasoning, which other platforms that have them
+    take as well.
     """
 
-    thinking: Thinking | None = None
-    samples: bool = True
+    thinking: Thinking = "none"
+    knows_xhigh: bool = True
+    samples: Literal["both", "either", "none"] = "both"
     top_k: tuple[str, ...] = ()
     proves: str = OURS
+    max_output_tokens: int = 4096
 
 
 _TOP_K = ("top_k",)
 _NOVA_TOP_K = ("inferenceConfig", "topK")
 
 _FAMILIES = (
-    (
-        r"anthropic\.claude-(v\d|instant|3-(5-)?(opus|sonnet|haiku))",
-        Family(top_k=_TOP_K, proves=CLAUDE),
-    ),
-    (
-        r"anthropic\.claude-(3-7|(opus|sonnet|haiku)-4(-[0-5])?(?!-?\d?\d\b))",
-        Family(thinking="budget", top_k=_TOP_K, proves=CLAUDE),
-    ),
-    (
-        r"anthropic\.claude-(opus-4-[78]|fable|mythos|(opus|sonnet|haiku)-[5-9])",
-        Family(thinking="adaptive", samples=False, proves=CLAUDE),
-    ),
-    (r"anthropic\.claude-", Family(thinking="adaptive", top_k=_TOP_K, proves=CLAUDE)),
     (r"amazon\.nova-2-", Family(thinking="nova", top_k=_NOVA_TOP_K)),
     (r"amazon\.nova-", Family(top_k=_NOVA_TOP_K)),
     (r"openai\.gpt-oss-", Family(thinking="effort")),
@@ -94,5 +86,19 @@ LEAST_BUDGET = 1024
 
 def family_of(model: str) -> Family:
     """What is known of a model by its name."""
+    if "anthropic.claude-" in model:
+        return _claude(model)
     found = (family for pattern, family in _KNOWN if pattern.search(model))
     return next(found, _UNKNOWN)
+
+
+def _claude(model: str) -> Family:
+    traits = traits_of(model)
+    return Family(
+        thinking=traits.thinking,
+        knows_xhigh=traits.knows_xhigh,
+        samples=traits.samples,
+        top_k=_TOP_K if traits.samples != "none" else (),
+        proves=CLAUDE,
+        max_output_tokens=traits.max_output_tokens,
+    )

@@ -11,7 +11,7 @@ from ...exceptions import InvalidRequestError
 from ...wire.conversations import ResponseFormat
 from ...wire.fields import Fields
 from ...wire.members import encode
-from .families import EFFORTS, LEAST_BUDGET, PARTS, Family
+from .families import CLAUDE, EFFORTS, LEAST_BUDGET, PARTS, Family
 
 _LEAST_TOP_P = 0.95
 _BY_ITSELF = (("temperature", 1), ("top_p", 1))
@@ -21,15 +21,16 @@ class Parameters:
     """The members `inferenceConfig`, `additionalModelRequestFields` and `outputConfig`."""
 
     def __init__(
-        self, fields: Fields, family: Family, *, most_tokens: int, may_think: bool
+        self, fields: Fields, family: Family, *, most_tokens: int, may_think: bool, calls: bool
     ) -> None:
         self.inference: dict[str, Any] = {}
         self.additional: dict[str, Any] = {}
         self.output: dict[str, Any] = {}
         self._fields = fields
         self._family = family
+        self._is_claude = family.proves == CLAUDE
         self._most_tokens = most_tokens
-        if fields.take("parallel_tool_calls") is False:
+        if fields.take("parallel_tool_calls") is False and calls:
             fields.drop("parallel_tool_calls")
         self._limit()
         self._sample()
@@ -42,9 +43,14 @@ class Parameters:
         bound, other = map(self._whole, ("max_completion_tokens", "max_tokens"))
         if (bound := bound or other) is not None:
             self.inference["maxTokens"] = bound
-        stops = self._fields.take("stop", str | list[str])
-        if stops:
-            self.inference["stopSequences"] = [stops] if isinstance(stops, str) else stops
+        said = self._fields.take("stop", str | list[str]) or []
+        stops = [said] if isinstance(said, str) else said
+        # Nobody takes an empty one, and Claude none of white space.
+        taken = [stop for stop in stops if (stop.strip() if self._is_claude else stop)]
+        if taken:
+            self.inference["stopSequences"] = taken
+        if len(taken) < len(stops):
+            self._fields.drop("stop")
 
     def _whole(self, name: str) -> int | None:
         """A whole number, whatever its spelling."""
@@ -57,14 +63,23 @@ class Parameters:
         """OpenAI's temperatures go up to 2, and Bedrock's to 1."""
         for name, own in (("temperature", "temperature"), ("top_p", "topP")):
             value = self._fields.take(name, int | float)
-            if value is None or (not self._family.samples and (name, value) in _BY_ITSELF):
+            if value is None:
                 continue
-            if value > 1 or not self._family.samples:
-                self._fields.drop(name)
-            else:
+            if value <= 1 and self._family.samples != "none":
                 self.inference[own] = value
+            elif (name, value) not in _BY_ITSELF:
+                self._fields.drop(name)
+        if self._family.samples == "either" and self.inference.keys() >= {"temperature", "topP"}:
+            self._choose()
         if (top_k := self._fields.take("top_k", int)) is not None:
             self._cut_off(top_k)
+
+    def _choose(self) -> None:
+        """Of what excludes the other keep the temperature, unless it says nothing."""
+        if self.inference["temperature"] == 1:
+            del self.inference["temperature"]
+        elif self.inference.pop("topP") != 1:
+            self._fields.drop("top_p")
 
     def _cut_off(self, top_k: int) -> None:
         if not self._family.top_k:
@@ -101,30 +116,34 @@ class Parameters:
             self._fields.drop("reasoning_effort")
 
     def _keep_from_thinking(self) -> None:
-        """Claude and Nova can be told, gpt-oss always thinks, others never do."""
-        if self._family.thinking in ("adaptive", "budget"):
+        """Newer ones of Claude may think by themselves; the newest and gpt-oss always do."""
+        if self._family.thinking == "adaptive":
             self.additional["thinking"] = {"type": "disabled"}
-        elif self._family.thinking == "nova":
-            self.additional["reasoningConfig"] = {"type": "disabled"}
-        elif self._family.thinking == "effort":
+        elif self._family.thinking in ("always", "effort"):
             self._fields.drop("reasoning_effort")
 
     def _told(self, effort: str) -> bool:
         """Whether the model can be told how hard it is to think."""
         thinking = self._family.thinking
-        if effort not in EFFORTS or thinking is None:
+        if effort not in EFFORTS or thinking == "none":
             return False
         if thinking == "effort":
             self.additional["reasoning_effort"] = EFFORTS[effort]
         elif thinking == "nova":
             self._think_as_nova(EFFORTS[effort])
-        elif thinking == "adaptive":
-            self.additional["thinking"] = {"type": "adaptive", "display": "summarized"}
-            self.output["effort"] = "low" if effort == "minimal" else effort
-            self._sample_as_it_thinks()
-        else:
+        elif thinking == "budget":
             return self._think_within(PARTS[effort])
+        else:
+            self.additional["thinking"] = {"type": "adaptive", "display": "summarized"}
+            self.output["effort"] = self._level(effort)
+            self._sample_as_it_thinks()
         return True
+
+    def _level(self, effort: str) -> str:
+        """The effort as Claude has it."""
+        if effort == "xhigh" and not self._family.knows_xhigh:
+            return "max"
+        return "low" if effort == "minimal" else effort
 
     def _think_as_nova(self, effort: str) -> None:
         """With the highest effort, Nova takes no bound and no sampling."""
@@ -142,6 +161,7 @@ class Parameters:
         budget = max(int(bound * part), LEAST_BUDGET)
         if budget >= bound:
             return False
+        self.inference["maxTokens"] = bound  # Of which the budget is a part, said or not.
         self.additional["thinking"] = {"type": "enabled", "budget_tokens": budget}
         self._sample_as_it_thinks()
         return True

@@ -10,7 +10,7 @@ from ...wire.fields import Fields
 from ...wire.members import encode
 from ...wire.requests import ChatRequest
 from ..dialects import Built, Target
-from .families import family_of
+from .families import CLAUDE, family_of
 from .messages import Conversation
 from .parameters import Parameters
 from .tools import is_forced, write_tools
@@ -32,11 +32,15 @@ def build_request(request: ChatRequest, target: Target) -> Built:
     conversation = Conversation(request, family, fields)
     tools = write_tools(fields, conversation.called)
     # Claude does not think where it must call, nor on behalf of calls it did not think about.
-    may_think = family.thinking not in ("adaptive", "budget") or not (
+    may_think = family.proves != CLAUDE or not (
         is_forced(tools) or (family.thinking == "budget" and conversation.is_unproved)
     )
     parameters = Parameters(
-        fields, family, most_tokens=target.max_output_tokens or 4096, may_think=may_think
+        fields,
+        family,
+        most_tokens=target.max_output_tokens or family.max_output_tokens,
+        may_think=may_think,
+        calls=tools is not None,
     )
     converse = ConverseRequest(
         messages=conversation.turns,

@@ -10,7 +10,7 @@ from ...wire.conversations import FunctionDefinition, Tool, read_tool_choice, re
 from ...wire.fields import Fields
 from .messages import cache_point
 
-_NO_PARAMETERS = {"type": "object", "properties": {}}
+_FORCED = ("required", "function")
 
 
 def write_tools(fields: Fields, called: Collection[str]) -> ToolConfig | None:
@@ -32,6 +32,8 @@ def write_tools(fields: Fields, called: Collection[str]) -> ToolConfig | None:
             fields.drop("tool_choice")
         asked = None
     if not tools:
+        if asked is not None and asked.mode in _FORCED:
+            fields.drop("tool_choice")
         tools = [_tool_spec(FunctionDefinition(name)) for name in called]
         asked = None
     if not tools:
@@ -68,8 +70,9 @@ def _tool_spec(function: FunctionDefinition) -> dict[str, Any]:
     spec: dict[str, Any] = {"name": function.name}
     if function.description:
         spec["description"] = function.description
-    parameters = function.parameters
-    spec["inputSchema"] = {"json": _NO_PARAMETERS if parameters is None else parameters}
+    # The root has to say that it is an object, which OpenAI takes for granted.
+    schema = {"type": "object", **(function.parameters or {"properties": {}})}
+    spec["inputSchema"] = {"json": schema}
     if function.strict is not None:
         spec["strict"] = function.strict
     return {"toolSpec": spec}
