@@ -363,6 +363,19 @@ def test_ids_that_bedrock_could_not_take_are_made_anew_on_both_sides() -> None:
     assert len(set(uses)) == 2
 
 
+def test_ids_that_stand_twice_are_numbered() -> None:
+    turn = [called(call("call_0")), result("B", "call_0")]
+    body, _ = ask([user("A"), *turn, *turn, called(call("call_0"), call("call_0"))])
+    uses = [
+        block["toolUse"]["toolUseId"]
+        for turn in body["messages"][1::2]
+        for block in turn["content"]
+    ]
+    assert uses == ["call_0", "call_0_2", "call_0_3", "call_0_4"]
+    results = [turn["content"][0]["toolResult"]["toolUseId"] for turn in body["messages"][2::2]]
+    assert results == uses[:2]
+
+
 def test_functions_of_old_are_calls_too() -> None:
     function = {"name": "look", "arguments": '{"a":1}'}
     body, dropped = ask(
@@ -425,10 +438,17 @@ def test_results_may_say_what_openai_has_no_word_for(extra: Any, block: dict[str
             "[0].tool_calls[0].type",
             "functions only",
         ),
-        ([user("A"), result("B")], "[1].tool_call_id", "no message before it"),
-        ([result("B"), called(call())], "[0].tool_call_id", "no message before it"),
-        ([called(call()), result("B", "call_2")], "[1].tool_call_id", "no message before it"),
-        ([{"role": "function", "name": "f", "content": "B"}], "[0].tool_call_id", "no message"),
+        ([user("A"), result("B")], "[1].tool_call_id", "no such call"),
+        ([result("B"), called(call())], "[0].tool_call_id", "no such call"),
+        (
+            [called(call()), result("B"), {"role": "assistant", "content": "C"}, result("D")],
+            "[3].tool_call_id",
+            "no such call",
+        ),
+        ([{"role": "system", "content": "A"}], "", "one of the user's"),
+        ([user(" "), {"role": "assistant", "content": ""}], "", "one of the user's"),
+        ([called(call()), result("B", "call_2")], "[1].tool_call_id", "no such call"),
+        ([{"role": "function", "name": "f", "content": "B"}], "[0].tool_call_id", "no such call"),
         (
             [{"role": "system", "content": [image_url("data:image/png,A")]}, user("A")],
             "[0].content",
@@ -455,6 +475,10 @@ def test_messages_that_cannot_be_said_are_refused(messages: Any, where: str, say
             "messages[].content[].image_url.detail",
         ),
         ({"role": "assistant", "content": "A", "audio": {"id": "a"}}, "messages[].audio"),
+        (
+            {"role": "assistant", "content": "A", "images": [image_url("data:image/png,A")]},
+            "messages[].images",
+        ),
         (
             {"role": "assistant", "content": "A", "reasoning_content": "r"},
             "messages[].reasoning_content",

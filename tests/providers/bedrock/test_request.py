@@ -136,6 +136,7 @@ UNPROVED = [
     {"role": "assistant", "content": None, "tool_calls": [CALL]},
     GIVEN,
 ]
+UNENDED = [UNPROVED[0], {"role": "assistant", "content": "So"}]
 PROOF = {"type": "reasoning.text", "text": "r", "signature": "s"}
 PROVED = [UNPROVED[0], UNPROVED[1] | {"reasoning_details": [PROOF]}, GIVEN]
 EFFORT = ("reasoning_effort",)
@@ -179,6 +180,7 @@ ADAPTIVE = {"thinking": {"type": "adaptive", "display": "summarized"}}
         (CLAUDE, "low", {"tools": [TOOL], "tool_choice": "required"}, None, None, EFFORT),
         (CLAUDE, "low", {"tools": [TOOL], "tool_choice": "auto"}, budget(12_800), None, ()),
         (CLAUDE, "low", {"messages": UNPROVED}, None, None, EFFORT),
+        (CLAUDE, "low", {"messages": UNENDED}, None, None, EFFORT),
         (CLAUDE, "low", {"messages": PROVED}, budget(12_800), None, ()),
         (SONNET, "minimal", {"top_p": 1}, ADAPTIVE, {"effort": "low"}, ()),
         (SONNET, "medium", {"temperature": 0}, ADAPTIVE, {"effort": "medium"}, ("temperature",)),

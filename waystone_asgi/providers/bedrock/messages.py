@@ -7,9 +7,7 @@ and it says nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -22,8 +20,8 @@ from ...wire.conversations import FunctionCall, Message, Part, decode_messages
 from ...wire.fields import Fields
 from ...wire.members import MALFORMED
 from ...wire.requests import ChatRequest
-from ..histories import note_foreign
-from .blocks import read_blocks, read_extra
+from ..histories import CallIds
+from .blocks import is_served, read_blocks, read_extra
 from .families import Family
 from .media import audio_block, file_block, media_block
 from .reasoning import write_reasoning
@@ -39,7 +37,7 @@ OWN = {
 }
 """Parts that are Converse's own blocks: the member of that name passes as it is."""
 
-_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
+_ID = r"[a-zA-Z0-9_.:-]{1,64}"
 _ARGUMENTS = msgspec.json.Decoder(dict[str, Any])
 _TTLS = ("5m", "1h")
 _LONGEST_NAME = 190  # Bedrock takes 200, of which a number may need some.
@@ -55,21 +53,26 @@ class Conversation:
         self._request = request
         self._family = family
         self._fields = fields
-        self._ids: set[str] = set()
+        self._ids = CallIds(_ID)
         self._names: dict[str, int] = {}
         self._document: list[Any] = []
-        self._function = ""
-        messages = decode_messages(request)
-        note_foreign(messages, fields, "bedrock")
-        for index, message in enumerate(messages):
+        for index, message in enumerate(decode_messages(request)):
             self._read(message, f"messages[{index}]", index)
+        if not self.turns:
+            path = "messages"
+            raise InvalidRequestError(f"{path}: Bedrock needs one of the user's.", param=path)
 
     @property
     def is_unproved(self) -> bool:
-        """Whether it goes on from calls before which no reasoning is kept."""
-        if len(self.turns) < 2 or not any(block.tool_result for block in self.turns[-1].content):
-            return False
-        return self.turns[-2].content[0].reasoning_content is None
+        """Whether the model goes on from an answer of which no reasoning is kept: one that has not
+        ended, or whose calls have come to something.
+        """
+        answer = self.turns[-1]
+        if answer.role != "assistant":
+            if not any(block.tool_result for block in answer.content):
+                return False
+            answer = self.turns[-2]
+        return answer.content[0].reasoning_content is None
 
     def _read(self, message: Message, where: str, index: int) -> None:
         if message.name and message.role != "function":
@@ -94,10 +97,17 @@ class Conversation:
         self.system += blocks
 
     def _add(self, role: str, blocks: list[ContentBlock]) -> None:
-        if self.turns and self.turns[-1].role == role:
-            self.turns[-1].content += blocks
-        elif blocks:
-            self.turns.append(Turn(role, blocks))
+        if not blocks:
+            return
+        if not self.turns or self.turns[-1].role != role:
+            self.turns.append(Turn(role, []))
+            if role == "assistant":
+                self._ids.begin()
+        self.turns[-1].content += blocks
+        for use in [block.tool_use for block in blocks if block.tool_use is not None]:
+            if not is_served(use):
+                use.tool_use_id = self._ids.call(use.tool_use_id)
+                self.called[use.name] = None
 
     def _blocks(self, message: Message, where: str, index: int) -> list[ContentBlock]:
         blocks: list[ContentBlock] = []
@@ -156,13 +166,11 @@ class Conversation:
 
     def _answer(self, message: Message, where: str, index: int) -> list[ContentBlock]:
         """What the model said: how it came to it, what it said, what it wanted called."""
-        if message.audio is not None:
-            self._fields.drop("messages[].audio")
+        for name in ("audio", "images"):
+            if getattr(message, name):
+                self._fields.drop(f"messages[].{name}")
         blocks = write_reasoning(message, self._family, self._fields, where)
         if kept := read_blocks(message, blocks):
-            for call in message.tool_calls or ():
-                self._ids.add(call.id)
-                self.called[call.function.name] = None
             return kept
         blocks += self._blocks(message, where, index)
         if message.refusal and message.refusal.strip():
@@ -179,31 +187,29 @@ class Conversation:
                 )
             yield self._call(call.id, call.function, f"{path}.function.arguments")
         if message.function_call is not None:
-            self._function = f"{where}.{message.function_call.name}"
-            path = f"{where}.function_call.arguments"
-            yield self._call(self._function, message.function_call, path)
+            function = message.function_call
+            yield self._call(function.name, function, f"{where}.function_call.arguments")
 
     def _call(self, id: str, function: FunctionCall, where: str) -> ContentBlock:
-        self._ids.add(id)
-        self.called[function.name] = None
         arguments = function.arguments.strip() or "{}"
         try:
             _ARGUMENTS.decode(arguments)
         except MALFORMED:
             raise InvalidRequestError(f"{where}: expected a JSON object.", param=where) from None
         written = msgspec.Raw(arguments.encode())
-        return ContentBlock(tool_use=ToolUse(_id(id), function.name, written))
+        return ContentBlock(tool_use=ToolUse(id, function.name, written))
 
     def _result(self, message: Message, where: str) -> list[ContentBlock]:
         """What a call came to. `extra_content.bedrock.toolResult` has members that OpenAI has not,
         such as a `content` with JSON in it.
         """
-        id = self._function if message.role == "function" else message.tool_call_id
-        if id not in self._ids:
+        # A function has no id; its name stood for one in the call.
+        said = message.tool_call_id if message.role == "tool" else message.name or ""
+        if (id := self._ids.result(said)) is None:
             path = f"{where}.tool_call_id"
-            raise InvalidRequestError(f"{path}: no message before it has this call.", param=path)
+            raise InvalidRequestError(f"{path}: the answer before has no such call.", param=path)
         content = [{"text": part.text} for part in message.parts if part.text.strip()]
-        result: dict[str, Any] = {"toolUseId": _id(id), "content": content}
+        result: dict[str, Any] = {"toolUseId": id, "content": content}
         if message.is_error:
             result["status"] = "error"
         if isinstance(extra := read_extra(message, "toolResult"), dict):
@@ -223,8 +229,3 @@ def cache_point(control: dict[str, Any]) -> dict[str, Any]:
     """What `cache_control` is to Bedrock."""
     ttl = control.get("ttl")
     return {"type": "default", "ttl": ttl} if ttl in _TTLS else {"type": "default"}
-
-
-def _id(id: str) -> str:
-    """The id of a call, or one made of it where Bedrock could not take it."""
-    return id if _ID.fullmatch(id) else f"call_{sha256(id.encode()).hexdigest()[:32]}"

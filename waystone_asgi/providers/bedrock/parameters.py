@@ -43,7 +43,7 @@ class Parameters:
         bound, other = map(self._whole, ("max_completion_tokens", "max_tokens"))
         if (bound := bound or other) is not None:
             self.inference["maxTokens"] = bound
-        said = self._fields.take("stop", str | list[str]) or []
+        said: str | list[str] = self._fields.take("stop", str | list[str]) or []
         stops = [said] if isinstance(said, str) else said
         # Nobody takes an empty one, and Claude none of white space.
         taken = [stop for stop in stops if (stop.strip() if self._is_claude else stop)]
