@@ -22,6 +22,10 @@ SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 2}
 CHOSEN = {"type": "function", "function": {"name": "look"}}
 
 
+def described(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "look", "parameters": parameters}}
+
+
 def test_the_least() -> None:
     assert body() == {"model": MODEL, "max_tokens": 1000, "messages": [HELLO]}
 
@@ -105,6 +109,7 @@ def test_on_vertex_the_model_is_in_the_path() -> None:
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}, "temperature": 0.5},) * 2,
         ({"container": "container_1", "speed": "fast", "inference_geo": "eu"},) * 2,
         ({"cache_control": {"type": "ephemeral", "ttl": "1h"}},) * 2,
+        ({"user_profile_id": "u", "workspace_id": "w"},) * 2,
     ],
 )
 def test_members_that_are_said(members: dict[str, Any], sent: dict[str, Any]) -> None:
@@ -316,6 +321,15 @@ def test_betas_travel_in_a_header() -> None:
                         "defer_loading": True,
                     },
                     SEARCH,
+                ]
+            },
+        ),
+        ({"tools": [described({})]}, {}),
+        (
+            {"tools": [described({"oneOf": [{"required": ["a"]}]})]},
+            {
+                "tools": [
+                    LOOK | {"input_schema": {"type": "object", "oneOf": [{"required": ["a"]}]}}
                 ]
             },
         ),

@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from waystone_asgi.exceptions import InvalidRequestError
+from waystone_asgi.providers.anthropic import VERTEX_DIALECT
+from waystone_asgi.providers.dialects import Target
 
 from .oracle import accept
-from .written import HELLO, MODEL, built
+from .written import HELLO, MODEL, built, request
 
 JSON = dict[str, Any]
 
 NEWEST = "claude-opus-4-8"
 CACHE = {"type": "ephemeral"}
+HOUR = {"type": "ephemeral", "ttl": "1h"}
 TOOLS = [{"type": "function", "function": {"name": "look"}}]
 PNG = "data:image/png;base64,AAAA"
 
@@ -91,6 +94,14 @@ def file(**members: Any) -> JSON:
         ([user(["a", text("")]), user("")], None, [user([text("a")])]),
         ([HELLO, assistant("a"), assistant("b")], None, [HELLO, assistant([text("a"), text("b")])]),
         ([HELLO, assistant("a", refusal=None)], None, [HELLO, assistant("a")]),
+        # All that is blank is refused; beside other text it is as it was.
+        ([user(" \n"), system("\t"), HELLO, assistant(" ")], None, [HELLO]),
+        ([user([" ", "a", text(""), "\n"])], None, [user([text(" "), text("a"), text("\n")])]),
+        (
+            [HELLO, assistant("\n\n", tool_calls=[call("a")]), result("a", " ")],
+            None,
+            [HELLO, assistant([use("a")]), user([came("a")])],
+        ),
         ([user("a", cache_control=CACHE)], None, [user([text("a", cache_control=CACHE)])]),
         ([HELLO, user("", cache_control=CACHE)], None, [HELLO]),
         (
@@ -175,6 +186,23 @@ def test_system_messages_in_the_middle(
                         came("b", content="two", is_error=True),
                         came("a", content=[text("one")], cache_control=CACHE),
                         text("And?"),
+                    ]
+                ),
+            ],
+        ),
+        # A result takes the mark of what is in it, or else the message's.
+        (
+            [
+                assistant(None, tool_calls=[call("a"), call("b")]),
+                result("a", [text("one", cache_control=CACHE), "two"]),
+                result("b", [text("one", cache_control=CACHE)], cache_control=HOUR),
+            ],
+            [
+                assistant([use("a"), use("b")]),
+                user(
+                    [
+                        came("a", content=[text("one"), text("two")], cache_control=CACHE),
+                        came("b", content=[text("one")], cache_control=HOUR),
                     ]
                 ),
             ],
@@ -318,6 +346,11 @@ SEARCHED: list[JSON] = [
 ]
 
 
+def test_a_mark_on_nothing_is_named() -> None:
+    _, turns, dropped = sent(user(["a", text("", cache_control=CACHE)]))
+    assert (turns, dropped) == ([user([text("a")])], ("messages[].content[].cache_control",))
+
+
 def carried(blocks: Any) -> JSON:
     return {"anthropic": {"content": blocks}}
 
@@ -329,6 +362,13 @@ def test_blocks_that_an_answer_carries(said: Any) -> None:
     _, turns, dropped = sent(HELLO, again, result("a", "seen"))
     assert turns == [HELLO, assistant(SEARCHED), user([came("a", content="seen")])]
     assert dropped == ()
+
+
+def test_blank_texts_among_the_blocks_of_an_answer_are_left_out() -> None:
+    blocks = [text("\n"), {"type": "thinking", "thinking": "", "signature": "s"}, use("a")]
+    again = assistant("\n", tool_calls=[call("a")], extra_content=carried(blocks))
+    _, turns, dropped = sent(HELLO, again)
+    assert (turns[1], dropped) == (assistant(blocks[1:]), ())
 
 
 @pytest.mark.parametrize("arguments", ["", " {}", '{"cut": '])
@@ -370,6 +410,16 @@ def test_blocks_of_an_answer_that_was_changed_since(changed: JSON) -> None:
                 "source": {"type": "url", "url": "https://a.example/b.png"},
                 "cache_control": CACHE,
             },
+            (),
+        ),
+        (
+            image("DATA:image/JPG;charset=x; BASE64,AAAA"),
+            {"type": "image", "source": base64("image/jpeg")},
+            (),
+        ),
+        (
+            image("data:application/pdf;base64,AAAA") | {"cache_control": CACHE},
+            {"type": "document", "source": base64("application/pdf"), "cache_control": CACHE},
             (),
         ),
         (image(PNG, detail="auto"), {"type": "image", "source": base64("image/png")}, ()),
@@ -489,6 +539,26 @@ def test_messages_that_are_refused(messages: list[JSON], where: str) -> None:
         built(*messages)
     assert refused.value.param == where
     assert refused.value.status == 400
+
+
+URL = "https://a.example/b"
+
+
+@pytest.mark.parametrize(
+    ("part", "where"),
+    [
+        (image(URL), "image_url.url"),
+        (file(file_data=URL), "file.file_data"),
+        (file(file_id="file_1"), "file.file_id"),
+    ],
+)
+def test_vertex_takes_bytes_only(part: JSON, where: str) -> None:
+    target = Target(model=MODEL)
+    with pytest.raises(InvalidRequestError, match="fetches nothing; send the bytes") as refused:
+        VERTEX_DIALECT.build_request(request(HELLO, user(["a", part])), target)
+    assert refused.value.param == f"messages[1].content[1].{where}"
+    whole = [image(PNG), file(file_data="data:application/pdf;base64,AAAA")]
+    assert not VERTEX_DIALECT.build_request(request(user(whole)), target).dropped
 
 
 def test_arguments_that_are_no_text() -> None:

@@ -13,10 +13,13 @@ from typing import NoReturn
 
 from ...exceptions import InvalidRequestError
 from ...wire.anthropic import Block, DocumentBlock, ImageBlock, Source, TextBlock
-from ...wire.conversations import InputFile, Part
+from ...wire.conversations import InputFile, Message, Part
 from ...wire.fields import Fields
 
+_DATA = "data:"
 _PDF = "application/pdf"
+_SPELLINGS = {"image/jpg": "image/jpeg"}
+_FETCHES_NOTHING = "the provider fetches nothing; send the bytes as a data: URL"
 # What a file is whose content does not tell it.
 _ENDINGS = {
     "png": "image/png",
@@ -37,14 +40,13 @@ def refuse(where: str, what: str) -> NoReturn:
 
 
 def write_parts(parts: Sequence[Part], path: str, fields: Fields) -> Iterator[Block]:
-    """The blocks of a message's parts; an empty text is none."""
+    """The blocks of a message's parts."""
     for index, part in enumerate(parts):
         where = f"{path}[{index}]"
         if part.type == "text":
-            if part.text:
-                yield TextBlock(part.text, part.cache_control)
+            yield TextBlock(part.text, part.cache_control)
         elif part.type == "refusal":
-            yield TextBlock(part.refusal)
+            yield TextBlock(part.refusal, part.cache_control)
         elif (write := _WRITERS.get(part.type)) is not None:
             yield write(part, where, fields)
         else:
@@ -62,6 +64,8 @@ def _write_image(part: Part, where: str, fields: Fields) -> Block:
     if source is None:
         media_type, data = _split(image.url, path)
         source = Source("base64", media_type, data)
+        if media_type == _PDF:
+            return DocumentBlock(source, cache_control=part.cache_control)
     return ImageBlock(source, part.cache_control)
 
 
@@ -87,7 +91,7 @@ def _read_file(file: InputFile, where: str) -> tuple[str, Source]:
     if (source := _at(file.file_data)) is not None:
         return media_type, source
     data = file.file_data
-    if data.startswith("data:"):
+    if data[:5].lower() == _DATA:
         media_type, data = _split(data, path)
     if not media_type.startswith("text/"):
         return media_type, Source("base64", media_type, data)
@@ -105,10 +109,23 @@ def _at(url: str) -> Source | None:
 def _split(url: str, where: str) -> tuple[str, str]:
     """The media type and the base64 of a `data:` URL (RFC 2397)."""
     head, _, data = url.partition(",")
-    media_type, *parameters = head.removeprefix("data:").split(";")
-    if not head.startswith("data:") or "base64" not in parameters or not media_type:
+    media_type, *parameters = head[len(_DATA) :].lower().replace(" ", "").split(";")
+    if head[: len(_DATA)].lower() != _DATA or "base64" not in parameters or not media_type:
         refuse(where, "expected an http(s) URL, or a data URL in base64 with its media type")
-    return media_type, data
+    return _SPELLINGS.get(media_type, media_type), data
+
+
+def refuse_references(messages: Sequence[Message]) -> None:
+    """Raises `InvalidRequestError` for what is not sent itself, where the provider needs that."""
+    for index, message in enumerate(messages):
+        for position, part in enumerate(message.parts):
+            where = f"messages[{index}].content[{position}]"
+            if part.image_url is not None and _at(part.image_url.url):
+                refuse(f"{where}.image_url.url", _FETCHES_NOTHING)
+            if part.file is not None and part.file.file_id is not None:
+                refuse(f"{where}.file.file_id", _FETCHES_NOTHING)
+            if part.file is not None and _at(part.file.file_data or ""):
+                refuse(f"{where}.file.file_data", _FETCHES_NOTHING)
 
 
 _WRITERS: Mapping[str, Callable[[Part, str, Fields], Block]] = {

@@ -57,6 +57,29 @@ def write_content(message: Message, path: str, fields: Fields) -> Content:
     return list(write_parts(message.parts, f"{path}.content", fields))
 
 
+def without_blanks(content: Content, fields: Fields) -> Content:
+    """The content without texts that are empty, or all blank: the provider refuses those."""
+    if isinstance(content, str):
+        return content if content.strip() else ""
+    texts = [_text_of(block) for block in content]
+    said = any(text.strip() for text in texts if text is not None)
+    if all(text is None or (said and text) for text in texts):
+        return content
+    kept: list[Block] = []
+    for block, text in zip(content, texts, strict=True):
+        if text is None or (said and text):
+            kept.append(block)
+        elif isinstance(block, TextBlock) and block.cache_control is not None:
+            fields.drop("messages[].content[].cache_control")
+    return kept
+
+
+def _text_of(block: Block) -> str | None:
+    if isinstance(block, dict):
+        return str(block.get("text")) if block.get("type") == "text" else None
+    return block.text if isinstance(block, TextBlock) else None
+
+
 def blocks_of(content: Content) -> list[Block]:
     """The content as blocks; an empty string is none."""
     if isinstance(content, str):

@@ -6,18 +6,20 @@ was left out. The body is the same on every platform, but for where it says who 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta
 
 from ...exceptions import Headers
-from ...wire.conversations import ResponseFormat, decode_messages
+from ...wire.conversations import Message, ResponseFormat, decode_messages
 from ...wire.fields import Fields
 from ...wire.members import Members, encode
 from ...wire.requests import ChatRequest
 from ..dialects import Built, Target
 from ..histories import note_foreign
 from .models import traits_of
+from .parts import refuse_references
 from .thinking import write_sampling, write_thinking
 from .tools import is_forced, write_tools
 from .turns import Conversation
@@ -26,14 +28,20 @@ VERTEX_VERSION = "vertex-2023-10-16"
 
 # Members of the provider's own that callers may send, and that go as they are.
 _OWN = (
+    "billing_policy",
     "cache_control",
+    "compaction",
     "container",
     "context_management",
     "diagnostics",
+    "fallback_credit_token",
     "fallbacks",
     "inference_geo",
     "mcp_servers",
     "speed",
+    "thread",
+    "user_profile_id",
+    "workspace_id",
 )
 Beta: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
 
@@ -42,19 +50,23 @@ _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard
 
 def build_request(request: ChatRequest, target: Target) -> Built:
     """The body for Anthropic, and for Foundry, which takes the same."""
-    return _build(request, target, {"model": target.model})
+    return _build(request, decode_messages(request), target, {"model": target.model})
 
 
 def build_vertex_request(request: ChatRequest, target: Target) -> Built:
-    """The body for Vertex AI, where the model stands in the path."""
-    return _build(request, target, {"anthropic_version": VERTEX_VERSION})
+    """The body for Vertex AI, where the model stands in the path, and which fetches nothing."""
+    messages = decode_messages(request)
+    refuse_references(messages)
+    return _build(request, messages, target, {"anthropic_version": VERTEX_VERSION})
 
 
-def _build(request: ChatRequest, target: Target, addressed: dict[str, Any]) -> Built:
+def _build(
+    request: ChatRequest, messages: Sequence[Message], target: Target, addressed: dict[str, Any]
+) -> Built:
     fields = Fields(request)
     traits = traits_of(target.model)
     conversation = Conversation(fields, traits)
-    conversation.add(decode_messages(request))
+    conversation.add(messages)
     max_tokens = _max_tokens(request, fields)
     if max_tokens is None:
         max_tokens = target.max_output_tokens or traits.max_output_tokens

@@ -49,7 +49,8 @@ def _write_tool(tool: Tool, where: str) -> dict[str, Any]:
     written: dict[str, Any] = {"name": function.name}
     if function.description is not None:
         written["description"] = function.description
-    written["input_schema"] = function.parameters or {"type": "object", "properties": {}}
+    # The root has to say that it is an object, which OpenAI takes for granted.
+    written["input_schema"] = {"type": "object", **(function.parameters or {"properties": {}})}
     if function.strict is not None:
         written["strict"] = function.strict
     beside = {name: v for name, v in tool.document.items() if name not in ("type", "function")}

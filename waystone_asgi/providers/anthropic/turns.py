@@ -10,7 +10,10 @@ from collections.abc import Sequence
 
 from ...wire.anthropic import (
     Block,
+    CacheControl,
     Content,
+    DocumentBlock,
+    ImageBlock,
     RedactedThinkingBlock,
     TextBlock,
     ThinkingBlock,
@@ -23,7 +26,7 @@ from ...wire.fields import Fields
 from ..histories import CallIds
 from .models import Traits
 from .parts import refuse
-from .replies import blocks_of, is_reasoning, write_content, write_reply
+from .replies import blocks_of, is_reasoning, without_blanks, write_content, write_reply
 
 _ID = r"[a-zA-Z0-9_-]+"
 
@@ -83,15 +86,16 @@ class Conversation:
 
     def _write(self, message: Message, path: str) -> Content:
         if message.role == "assistant":
-            return write_reply(message, path, self._fields)
-        content = write_content(message, path, self._fields)
+            return without_blanks(write_reply(message, path, self._fields), self._fields)
+        content = without_blanks(write_content(message, path, self._fields), self._fields)
         if message.role not in ("tool", "function"):
             return content
         # A function has no id; its name stood for one in the call.
         said = message.tool_call_id if message.role == "tool" else message.name or ""
         if (id := self._ids.result(said)) is None:
             refuse(f"{path}.tool_call_id", "the answer before has no call with this id")
-        return [ToolResultBlock(id, content or None, message.is_error)]
+        control = _lift_cache_control(content)
+        return [ToolResultBlock(id, content or None, message.is_error, control)]
 
     def _cached(self, content: Content, message: Message) -> Content:
         """The content with the message's `cache_control` on its last block."""
@@ -144,3 +148,12 @@ class Conversation:
             self._system.append(self._later)
             self._fields.drop("messages[].role")
         self._later = []
+
+
+def _lift_cache_control(content: Content) -> CacheControl | None:
+    """That of the last block that has one: a result takes it, and nothing within."""
+    lifted = None
+    for block in blocks_of(content):
+        if isinstance(block, TextBlock | ImageBlock | DocumentBlock) and block.cache_control:
+            lifted, block.cache_control = block.cache_control, None
+    return lifted
