@@ -192,6 +192,8 @@ class Change(Ending):
     signature: str = ""
     partial_json: str = ""
     citation: dict[str, Any] | None = None
+    content: str | None = None
+    encrypted_content: str | None = None
 
 
 class Event(Said, Struct):

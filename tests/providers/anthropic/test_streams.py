@@ -136,6 +136,25 @@ def test_arguments_that_the_bound_has_cut() -> None:
     assert told["finish_reason"] == "length"
 
 
+def test_a_history_that_was_made_shorter_is_carried_whole() -> None:
+    told = message(
+        begin(0, type="compaction", content=None),
+        add(0, "compaction_delta", content="What was said.", encrypted_content="x"),
+        add(0, "signature_delta", signature="s"),
+        stop(0),
+        end("compaction"),
+        STOP,
+    )
+    (block,) = told["extra_content"]["anthropic"]["content"]
+    assert block == {
+        "type": "compaction",
+        "content": "What was said.",
+        "encrypted_content": "x",
+        "signature": "s",
+    }
+    assert told["finish_reason"] == "stop"
+
+
 def test_a_block_that_grows_in_a_way_not_known_here_is_not_carried() -> None:
     told = message(
         begin(0, type="hologram"), add(0, "hologram_delta", sides=3), stop(), *TEXT_AT_1, end()

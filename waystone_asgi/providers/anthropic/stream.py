@@ -31,6 +31,7 @@ from .opened import Opened
 from .tokens import count, decode_counts, merge, service_tier
 
 _KNOWN = ("text", "thinking", "redacted_thinking", "tool_use")
+_COMPACTED = ("content", "encrypted_content", "signature")
 
 
 class MessagesStream(TranslatedStream):
@@ -102,6 +103,8 @@ class MessagesStream(TranslatedStream):
             self._continue_text(block, change)
         elif block.kind == "thinking":
             self._continue_thinking(block, change)
+        elif block.kind == "compaction":
+            block.document |= {n: value for n in _COMPACTED if (value := getattr(change, n))}
         else:
             self._lost = True
 
