@@ -23,6 +23,9 @@ _DEFAULTS = {
     "presence_penalty": (b"0", b"0.0"),
     "n": (b"1", b"1.0"),
     "service_tier": (b'"auto"',),
+    "modalities": (b'["text"]',),
+    "top_logprobs": (b"0",),
+    "verbosity": (b'"medium"',),
 }
 _SPEAKS_EMPTY = frozenset({"web_search_options"})  # That it is there says: search.
 _NOT_FOR_PROVIDERS = frozenset({"model", "messages", "stream", "stream_options"})
@@ -60,6 +63,13 @@ class Fields:
             where = name + path.rstrip("`")
             raise InvalidRequestError(f"{where}: {what}.", param=where) from None
         return value
+
+    def take_whole(self, name: str) -> int | None:
+        """The same of a whole number, whatever its spelling."""
+        value = self.take(name, int | float)
+        if value is not None and value != int(value):
+            raise InvalidRequestError(f"{name}: Expected a whole number.", param=name)
+        return None if value is None else int(value)
 
     def raw(self, name: str) -> msgspec.Raw | None:
         """The same, as it was written."""

@@ -60,6 +60,8 @@ def test_on_vertex_the_model_is_in_the_path() -> None:
     ("members", "sent"),
     [
         ({"max_tokens": 7}, {"max_tokens": 7}),
+        ({"max_tokens": 7.0}, {"max_tokens": 7}),
+        ({"modalities": ["text"], "top_logprobs": 0, "verbosity": "medium"}, {}),
         ({"max_completion_tokens": 8.0, "max_tokens": 7}, {"max_tokens": 8}),
         ({"stream": True, "stream_options": {"include_usage": True}}, {"stream": True}),
         ({"stream": False, "n": 1, "store": False, "frequency_penalty": 0}, {}),
@@ -261,6 +263,7 @@ def test_a_budget_needs_the_reasoning_before_calls(
     ("members", "where"),
     [
         ({"max_tokens": "many"}, "max_tokens"),
+        ({"max_tokens": 7.5}, "max_tokens"),
         ({"stop": [1]}, "stop[0]"),
         ({"tools": [{"type": "function"}]}, "tools[0].function"),
         ({"tools": [{"type": 5}]}, "tools[0]"),

@@ -67,7 +67,8 @@ def _build(
     traits = traits_of(target.model)
     conversation = Conversation(fields, traits)
     conversation.add(messages)
-    max_tokens = _max_tokens(request, fields)
+    newer, older = map(fields.take_whole, ("max_completion_tokens", "max_tokens"))
+    max_tokens = older if newer is None else newer
     if max_tokens is None:
         max_tokens = target.max_output_tokens or traits.max_output_tokens
     tools = write_tools(fields)
@@ -88,14 +89,6 @@ def _build(
     headers = _write_betas(fields)
     dropped = fields.check(strict=target.strict)
     return Built(body=encode(body), dropped=dropped, headers=headers)
-
-
-def _max_tokens(request: ChatRequest, fields: Fields) -> int | None:
-    """The caller's bound, by either name."""
-    older = fields.take("max_tokens", int)
-    newer = request.view.max_completion_tokens
-    fields.raw("max_completion_tokens")
-    return older if newer is None else int(newer)
 
 
 def _write_output(fields: Fields, config: dict[str, Any]) -> dict[str, Any]:

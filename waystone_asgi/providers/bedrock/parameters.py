@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...exceptions import InvalidRequestError
 from ...wire.conversations import ResponseFormat
 from ...wire.fields import Fields
 from ...wire.members import encode
@@ -40,7 +39,7 @@ class Parameters:
         self.output.update(fields.take("outputConfig", dict[str, Any]) or {})
 
     def _limit(self) -> None:
-        bound, other = map(self._whole, ("max_completion_tokens", "max_tokens"))
+        bound, other = map(self._fields.take_whole, ("max_completion_tokens", "max_tokens"))
         if (bound := bound or other) is not None:
             self.inference["maxTokens"] = bound
         said: str | list[str] = self._fields.take("stop", str | list[str]) or []
@@ -51,13 +50,6 @@ class Parameters:
             self.inference["stopSequences"] = taken
         if len(taken) < len(stops):
             self._fields.drop("stop")
-
-    def _whole(self, name: str) -> int | None:
-        """A whole number, whatever its spelling."""
-        value = self._fields.take(name, int | float)
-        if value is not None and value != int(value):
-            raise InvalidRequestError(f"{name}: Expected a whole number.", param=name)
-        return None if value is None else int(value)
 
     def _sample(self) -> None:
         """OpenAI's temperatures go up to 2, and Bedrock's to 1."""
