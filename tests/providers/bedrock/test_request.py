@@ -176,6 +176,7 @@ ADAPTIVE = {"thinking": {"type": "adaptive", "display": "summarized"}}
             None,
             ("top_p", "temperature", "top_k"),
         ),
+        (CLAUDE, "low", {"top_p": 0.5}, budget(12_800), None, ("top_p",)),
         (CLAUDE, "low", {"temperature": 1, "top_p": 0.95}, budget(12_800), None, ()),
         (CLAUDE, "low", {"tools": [TOOL], "tool_choice": "required"}, None, None, EFFORT),
         (CLAUDE, "low", {"tools": [TOOL], "tool_choice": "auto"}, budget(12_800), None, ()),
