@@ -39,7 +39,8 @@ K = 1000
             "either",
             64 * K,
         ),
-        ("claude-opus-4-6 claude-sonnet-4-6 claude-mythos-preview", "adaptive", "either", 128 * K),
+        ("claude-opus-4-6 claude-sonnet-4-6", "adaptive", "either", 128 * K),
+        ("claude-mythos-preview", "always", "either", 128 * K),
         (
             "claude-opus-4-7 claude-opus-4-8 claude-opus-5 claude-sonnet-5 claude-haiku-5-5"
             " claude-opus-5@20260724",
@@ -80,3 +81,10 @@ def test_which_have_system_messages_in_the_middle() -> None:
 def test_which_have_an_effort_between_high_and_the_most() -> None:
     assert not any(t.knows_xhigh for t in named("claude-opus-4-6 claude-sonnet-4-6"))
     assert all(t.knows_xhigh for t in named("claude-opus-4-7 claude-sonnet-5 mine"))
+
+
+def test_which_think_though_they_have_to_call() -> None:
+    newest = "claude-opus-4-8 claude-opus-5 claude-sonnet-5 claude-haiku-5-5 claude-fable-5 mine"
+    others = "claude-3-7-sonnet claude-opus-4-1 claude-opus-4-5 claude-sonnet-4-6 claude-opus-4-7"
+    assert all(t.thinks_forced for t in named(newest))
+    assert not any(t.thinks_forced for t in named(others))

@@ -389,9 +389,13 @@ def test_tools(members: dict[str, Any], sent: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("model", "sent", "dropped"),
-    [(OLD, {}, ("reasoning_effort",)), (MODEL, thinking("high"), ())],
+    [
+        (OLD, {}, ("reasoning_effort",)),
+        (MODEL, {}, ("reasoning_effort",)),
+        (OPUS_5, thinking("high"), ()),
+    ],
 )
-def test_a_forced_call_excludes_a_budget(
+def test_a_forced_call_excludes_thinking_but_of_the_newest(
     model: str, sent: dict[str, Any], dropped: tuple[str, ...]
 ) -> None:
     members: dict[str, Any] = {"tools": [PLAIN], "tool_choice": "required"}

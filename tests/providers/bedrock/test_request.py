@@ -140,6 +140,7 @@ UNENDED = [UNPROVED[0], {"role": "assistant", "content": "So"}]
 PROOF = {"type": "reasoning.text", "text": "r", "signature": "s"}
 PROVED = [UNPROVED[0], UNPROVED[1] | {"reasoning_details": [PROOF]}, GIVEN]
 EFFORT = ("reasoning_effort",)
+FORCED: dict[str, Any] = {"tools": [TOOL], "tool_choice": "required"}
 
 
 def budget(tokens: int) -> dict[str, Any]:
@@ -188,6 +189,8 @@ ADAPTIVE = {"thinking": {"type": "adaptive", "display": "summarized"}}
         (SONNET, "none", {}, {"thinking": {"type": "disabled"}}, None, ()),
         (OPUS, "xhigh", {"temperature": 1, "top_p": 1}, ADAPTIVE, {"effort": "xhigh"}, ()),
         (SONNET, "xhigh", {}, ADAPTIVE, {"effort": "max"}, ()),
+        (SONNET, "low", FORCED, None, None, EFFORT),
+        (ALWAYS, "low", FORCED, ADAPTIVE, {"effort": "low"}, ()),
         (ALWAYS, "low", {}, ADAPTIVE, {"effort": "low"}, ()),
         (ALWAYS, "none", {}, None, None, EFFORT),
         (OPUS, "max", {"top_p": 0.99}, ADAPTIVE, {"effort": "max"}, ("top_p",)),

@@ -18,7 +18,8 @@ class Traits(Struct, frozen=True, kw_only=True, gc=False):
 
     `thinking` is `always` where an effort is told and it cannot be turned off, `adaptive` where an
     effort is told, `budget` where a number of tokens is, or `none`. `knows_xhigh` is false where
-    there is no effort between `high` and `max`. Of `temperature` and `top_p`, `samples` says
+    there is no effort between `high` and `max`, and `thinks_forced` where it does not think when it
+    has to call a tool. Of `temperature` and `top_p`, `samples` says
     whether `both` may be said, `either`, or, as of `top_k`, `none`. `told_later` is true where
     system messages may stand in the middle. `max_output_tokens` is the most that it writes, or of
     a model that is not known, what all write.
@@ -26,6 +27,7 @@ class Traits(Struct, frozen=True, kw_only=True, gc=False):
 
     thinking: Literal["always", "adaptive", "budget", "none"] = "adaptive"
     knows_xhigh: bool = True
+    thinks_forced: bool = True
     samples: Literal["both", "either", "none"] = "none"
     told_later: bool = False
     max_output_tokens: int = 128_000
@@ -39,28 +41,33 @@ _MODELS = (
     (r"claude-3-5-", Traits(thinking="none", samples="both", max_output_tokens=8192)),
     (
         r"claude-(3-7|sonnet-4(-0\b|-2025|@|$))",
-        Traits(thinking="budget", samples="both", max_output_tokens=64_000),
+        Traits(thinking="budget", thinks_forced=False, samples="both", max_output_tokens=64_000),
     ),
     (
         r"claude-opus-4(-0\b|-2025|@|$)",
-        Traits(thinking="budget", samples="both", max_output_tokens=32_000),
+        Traits(thinking="budget", thinks_forced=False, samples="both", max_output_tokens=32_000),
     ),
     (
         r"claude-opus-4-1\b",
-        Traits(thinking="budget", samples="either", max_output_tokens=32_000),
+        Traits(thinking="budget", thinks_forced=False, samples="either", max_output_tokens=32_000),
     ),
     (
         r"claude-(opus|sonnet|haiku)-4-5\b",
-        Traits(thinking="budget", samples="either", max_output_tokens=64_000),
+        Traits(thinking="budget", thinks_forced=False, samples="either", max_output_tokens=64_000),
     ),
     (
-        r"claude-((opus|sonnet)-4-6\b|mythos-preview)",
-        Traits(knows_xhigh=False, samples="either"),
+        r"claude-(opus|sonnet)-4-6\b",
+        Traits(knows_xhigh=False, thinks_forced=False, samples="either"),
+    ),
+    (
+        r"claude-mythos-preview",
+        Traits(thinking="always", knows_xhigh=False, thinks_forced=False, samples="either"),
     ),
     (r"claude-(opus-5-[5-9]|fable)", Traits(thinking="always", told_later=True)),
     (r"claude-(sonnet-5-[5-9]|mythos-[5-9])", Traits(thinking="always")),
     (r"claude-(opus-4-8|opus-[5-9])\b", Traits(told_later=True)),
-    (r"claude-(opus-4-7|(sonnet|haiku)-[5-9])\b", Traits()),
+    (r"claude-opus-4-7\b", Traits(thinks_forced=False)),
+    (r"claude-(sonnet|haiku)-[5-9]\b", Traits()),
 )
 _KNOWN = tuple((re.compile(pattern), traits) for pattern, traits in _MODELS)
 _UNKNOWN = Traits(samples="both", max_output_tokens=8192)

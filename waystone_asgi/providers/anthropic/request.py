@@ -72,7 +72,9 @@ def _build(
     if max_tokens is None:
         max_tokens = target.max_output_tokens or traits.max_output_tokens
     tools = write_tools(fields)
-    may_think = not (is_forced(tools) or conversation.is_unproved)
+    # A budget needs the reasoning before the calls that it goes on from.
+    unproved = traits.thinking == "budget" and conversation.is_unproved
+    may_think = not unproved and (traits.thinks_forced or not is_forced(tools))
     thinking = write_thinking(fields, traits, max_tokens, may_think=may_think)
     thinks = isinstance(setting := thinking.get("thinking"), dict) and setting["type"] != "disabled"
     body = addressed | {"max_tokens": max_tokens, "messages": conversation.turns}

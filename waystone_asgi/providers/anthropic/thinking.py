@@ -31,33 +31,31 @@ def write_thinking(
 ) -> dict[str, Any]:
     """`thinking`, and the effort in `output_config`, where the caller asks for an effort.
 
-    `may_think` says that nothing excludes thinking on a budget. The caller's own `thinking` goes
-    before.
+    `may_think` says that nothing excludes it. The caller's own `thinking` goes before.
     """
     if (said := fields.raw("thinking")) is not None:
         return {"thinking": said}
     effort = fields.take("reasoning_effort", str)
-    if effort is None:
+    if effort is None or (effort == "none" and traits.thinking in ("budget", "none")):
         return {}
-    written: dict[str, Any] = {}
-    if effort == "none":
-        written = _keep_from_thinking(traits)
-    elif traits.thinking in ("always", "adaptive") and effort in _EFFORTS:
-        level = _EFFORTS[effort] if traits.knows_xhigh else _FOUR_EFFORTS[effort]
-        thinking = {"type": "adaptive", "display": "summarized"}
-        written = {"thinking": thinking, "output_config": {"effort": level}}
-    elif traits.thinking == "budget" and effort in _PARTS and may_think:
-        budget = max(int(max_tokens * _PARTS[effort]), _LEAST_BUDGET)
-        if budget < max_tokens:
-            written = {"thinking": {"type": "enabled", "budget_tokens": budget}}
-    if not written and (effort != "none" or traits.thinking == "always"):
+    if effort == "none" and traits.thinking == "adaptive":
+        return {"thinking": {"type": "disabled"}}
+    written = _tell(effort, traits, max_tokens) if may_think and effort in _EFFORTS else {}
+    if not written:
         fields.drop("reasoning_effort")
     return written
 
 
-def _keep_from_thinking(traits: Traits) -> dict[str, Any]:
-    """The newest think by themselves, some of them always; others do only when they are told."""
-    return {"thinking": {"type": "disabled"}} if traits.thinking == "adaptive" else {}
+def _tell(effort: str, traits: Traits, max_tokens: int) -> dict[str, Any]:
+    """What tells the model to think so hard, empty where nothing does."""
+    if traits.thinking in ("always", "adaptive"):
+        level = _EFFORTS[effort] if traits.knows_xhigh else _FOUR_EFFORTS[effort]
+        thinking = {"type": "adaptive", "display": "summarized"}
+        return {"thinking": thinking, "output_config": {"effort": level}}
+    budget = max(int(max_tokens * _PARTS[effort]), _LEAST_BUDGET)
+    if traits.thinking == "none" or budget >= max_tokens:
+        return {}
+    return {"thinking": {"type": "enabled", "budget_tokens": budget}}
 
 
 def write_sampling(fields: Fields, traits: Traits, *, thinks: bool) -> dict[str, Any]:

@@ -33,14 +33,14 @@ class Family(Struct, frozen=True, kw_only=True, gc=False):
 
     `thinking` is how they are told to reason: `adaptive`, or `always` where they cannot be kept
     from it, beside Converse's own effort, with a `budget` of tokens, by `nova`'s `reasoningConfig`,
-    or by a bare `reasoning_effort`; `none` where they cannot be told. `knows_xhigh`, `samples` and
-    `max_output_tokens` are what they are to Claude's `Traits`. `top_k` is the path at which that is
-    taken. `proves` names the signatures of their reasoning, which other platforms that have them
-    take as well.
+    or by a bare `reasoning_effort`; `none` where they cannot be told. `top_k` is the path at which
+    that is taken. `proves` names the signatures of their reasoning, which other platforms that have
+    them take as well. The rest is as in the `Traits` of Claude.
     """
 
     thinking: Thinking = "none"
     knows_xhigh: bool = True
+    thinks_forced: bool = True
     samples: Literal["both", "either", "none"] = "both"
     top_k: tuple[str, ...] = ()
     proves: str = OURS
@@ -97,6 +97,7 @@ def _claude(model: str) -> Family:
     return Family(
         thinking=traits.thinking,
         knows_xhigh=traits.knows_xhigh,
+        thinks_forced=traits.thinks_forced,
         samples=traits.samples,
         top_k=_TOP_K if traits.samples != "none" else (),
         proves=CLAUDE,

@@ -10,7 +10,7 @@ from ...wire.fields import Fields
 from ...wire.members import encode
 from ...wire.requests import ChatRequest
 from ..dialects import Built, Target
-from .families import CLAUDE, family_of
+from .families import family_of
 from .messages import Conversation
 from .parameters import Parameters
 from .tools import is_forced, write_tools
@@ -31,10 +31,9 @@ def build_request(request: ChatRequest, target: Target) -> Built:
     family = family_of(target.model)
     conversation = Conversation(request, family, fields)
     tools = write_tools(fields, conversation.called)
-    # Claude does not think where it must call, nor on behalf of calls it did not think about.
-    may_think = family.proves != CLAUDE or not (
-        is_forced(tools) or (family.thinking == "budget" and conversation.is_unproved)
-    )
+    # A budget needs the reasoning before the calls that it goes on from.
+    unproved = family.thinking == "budget" and conversation.is_unproved
+    may_think = not unproved and (family.thinks_forced or not is_forced(tools))
     parameters = Parameters(
         fields,
         family,
