@@ -66,6 +66,7 @@ def _build(
     fields = Fields(request)
     traits = traits_of(target.model)
     conversation = Conversation(fields, traits)
+    note_foreign(messages, fields, "anthropic")
     conversation.add(messages)
     newer, older = map(fields.take_whole, ("max_completion_tokens", "max_tokens"))
     max_tokens = older if newer is None else newer

@@ -36,9 +36,9 @@ def write_thinking(
     if (said := fields.raw("thinking")) is not None:
         return {"thinking": said}
     effort = fields.take("reasoning_effort", str)
-    if effort is None or (effort == "none" and traits.thinking in ("budget", "none")):
+    if effort is None or (effort == "none" and traits.thinking == "none"):
         return {}
-    if effort == "none" and traits.thinking == "adaptive":
+    if effort == "none" and traits.thinking != "always":
         return {"thinking": {"type": "disabled"}}
     written = _tell(effort, traits, max_tokens) if may_think and effort in _EFFORTS else {}
     if not written:

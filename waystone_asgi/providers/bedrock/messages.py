@@ -20,7 +20,7 @@ from ...wire.conversations import FunctionCall, Message, Part, decode_messages
 from ...wire.fields import Fields
 from ...wire.members import MALFORMED
 from ...wire.requests import ChatRequest
-from ..histories import CallIds
+from ..histories import CallIds, note_foreign
 from .blocks import is_served, read_blocks, read_extra
 from .families import Family
 from .media import audio_block, file_block, media_block
@@ -56,7 +56,9 @@ class Conversation:
         self._ids = CallIds(_ID)
         self._names: dict[str, int] = {}
         self._document: list[Any] = []
-        for index, message in enumerate(decode_messages(request)):
+        messages = decode_messages(request)
+        note_foreign(messages, fields, "bedrock")
+        for index, message in enumerate(messages):
             self._read(message, f"messages[{index}]", index)
         if not self.turns:
             path = "messages"

@@ -108,9 +108,11 @@ class Parameters:
             self._fields.drop("reasoning_effort")
 
     def _keep_from_thinking(self) -> None:
-        """Newer ones of Claude may think by themselves; the newest and gpt-oss always do."""
-        if self._family.thinking == "adaptive":
+        """Claude and Nova can be told, but the newest; gpt-oss always thinks, others never do."""
+        if self._family.thinking in ("adaptive", "budget"):
             self.additional["thinking"] = {"type": "disabled"}
+        elif self._family.thinking == "nova":
+            self.additional["reasoningConfig"] = {"type": "disabled"}
         elif self._family.thinking in ("always", "effort"):
             self._fields.drop("reasoning_effort")
 
