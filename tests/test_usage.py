@@ -18,7 +18,7 @@ from waystone_asgi.exceptions import (
     UpstreamError,
     UpstreamTimeoutError,
 )
-from waystone_asgi.records import Attempt, Entity, Identity, Target, Usage, UsageRecord
+from waystone_asgi.records import MAX_TOKENS, Attempt, Entity, Identity, Target, Usage, UsageRecord
 from waystone_asgi.usage import OpenRecord, stamp
 
 
@@ -125,6 +125,19 @@ def test_the_providers_own_count() -> None:
     assert (closed.cache_read_input_tokens, closed.cache_write_input_tokens) == (3, 2)
     assert (closed.response_id, closed.response_model) == ("chatcmpl-1", "m-1")
     assert closed.finish_reasons == ("stop",)
+
+
+def test_a_count_that_cannot_be_is_cut() -> None:
+    """No ledger and no counter has room for it, and none of them shall refuse a batch for it."""
+    record = opened()
+    most = MAX_TOKENS
+    usage = Usage(input_tokens=10**25, output_tokens=2, cache_read_input_tokens=10**24)
+    record.answered(Answer(usage), 4000)
+    closed = record.close()
+    counts = (closed.input_tokens, closed.output_tokens, closed.cache_read_input_tokens)
+    assert (counts, closed.usage_source) == ((most, 2, most), "provider")
+    assert Usage(input_tokens=most).bounded() == Usage(input_tokens=most)
+    assert Usage(output_tokens=most + 1).bounded() == Usage(output_tokens=most)
 
 
 def test_a_count_of_zero_is_a_count() -> None:

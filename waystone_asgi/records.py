@@ -11,10 +11,12 @@ from decimal import Decimal
 from typing import Literal
 
 from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from .pieces import Body
 from .types import JSONObject
 
+MAX_TOKENS = 1_000_000_000  # More than any answer takes; what adds up many of them holds the sum.
 BYTES_PER_TOKEN = 4
 """What an estimate takes a token to be: English prose has about four bytes a token."""
 
@@ -186,6 +188,12 @@ class Usage(Struct, frozen=True, kw_only=True, gc=False):
     cache_read_audio_tokens: int = 0
     cache_write_1h_input_tokens: int = 0
     audio_seconds: float = 0.0
+
+    def bounded(self) -> Usage:
+        """The same, of at most `MAX_TOKENS` each."""
+        if self.input_tokens <= MAX_TOKENS and self.output_tokens <= MAX_TOKENS:
+            return self
+        return Usage(**{name: min(value, MAX_TOKENS) for name, value in asdict(self).items()})
 
 
 class Attempt(Struct, frozen=True, kw_only=True, gc=False):

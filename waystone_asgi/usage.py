@@ -129,9 +129,9 @@ class OpenRecord(Struct, kw_only=True, gc=False):
         self.response_id = answer.response_id
         self.response_model = answer.response_model
         self.finish_reasons = answer.finish_reasons
-        self.usage = answer.usage
+        self.usage = None if answer.usage is None else answer.usage.bounded()
         self.usage_source = "provider"
-        if answer.usage is None:
+        if self.usage is None:
             self.usage_source = "estimated"
             self.usage = Usage(
                 input_tokens=max(1, request_bytes // BYTES_PER_TOKEN),

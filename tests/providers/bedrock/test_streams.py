@@ -31,12 +31,13 @@ TEXT = [BEGIN, delta(0, text="A"), stop(0)]
 
 def test_the_first_event_says_who_answers() -> None:
     stream = open_stream()
-    first = json.loads(stream.feed(BEGIN)[6:])
+    assert (stream.feed(BEGIN), stream.started) == (b"", False)
+    first = json.loads(stream.feed(delta(0, text="A"))[6:])
     assert stream.started
     assert not stream.complete
     assert (first["id"], first["model"]) == (ID, CLAUDE)
     assert (stream.response_id, stream.response_model) == (ID, CLAUDE)
-    assert first["choices"][0]["delta"] == {"role": "assistant"}
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": "A"}
 
 
 def test_usage_and_the_end_come_with_the_metadata() -> None:
@@ -49,7 +50,7 @@ def test_usage_and_the_end_come_with_the_metadata() -> None:
     assert b'"finish_reason":"stop"' in relayed
     assert relayed.endswith(b"data: [DONE]\n\n")
     assert stream.done
-    assert stream.estimated_output_tokens == stream.events == 4
+    assert stream.estimated_output_tokens == stream.events == 3
     assert stream.feed(b"".join(TEXT)) == stream.finish() == b""
 
 

@@ -81,9 +81,6 @@ class ConverseStream(TranslatedStream):
 
     # What each event does.
 
-    def _begin(self, payload: bytes) -> None:
-        self.write(Delta())
-
     def _begin_block(self, payload: bytes) -> None:
         event = BLOCK_START.decode(payload)
         use, result = event.start.tool_use, event.start.tool_result
@@ -165,14 +162,15 @@ class ConverseStream(TranslatedStream):
 
 
 _EVENTS: dict[str, Callable[[ConverseStream, bytes], None]] = {
-    "messageStart": ConverseStream._begin,
     "contentBlockStart": ConverseStream._begin_block,
     "contentBlockDelta": ConverseStream._go_on,
     "contentBlockStop": ConverseStream._end_block,
     "messageStop": ConverseStream._end_message,
     "metadata": ConverseStream._end_stream,
 }
-"""What is not named here is skipped."""
+"""What is not named here is skipped: `messageStart` too, so that what fails right behind it can be
+begun again elsewhere.
+"""
 
 
 def _unreadable(error: FrameError) -> UpstreamError:
