@@ -6,20 +6,18 @@ from ...wire.gemini.answers import Enumeration
 
 BLOCKED = "content_filter"
 _GOES_ON = (None, "FINISH_REASON_UNSPECIFIED", 0)
-# As numbers where a client asked for them: those that the Gemini API and Vertex have in common.
+# As numbers where a client asked for them, which are those of the Gemini API.
 _LENGTH = ("MAX_TOKENS", 2)
 _BLOCKS = frozenset(
     (
-        3,
-        4,
-        "SAFETY",
-        "RECITATION",
-        "LANGUAGE",
-        "BLOCKLIST",
-        "PROHIBITED_CONTENT",
-        "SPII",
+        *(3, "SAFETY"),
+        *(4, "RECITATION"),
+        *(6, "LANGUAGE"),
+        *(7, "BLOCKLIST"),
+        *(8, "PROHIBITED_CONTENT"),
+        *(9, "SPII"),
+        *(11, "IMAGE_SAFETY"),
         "MODEL_ARMOR",
-        "IMAGE_SAFETY",
         "IMAGE_PROHIBITED_CONTENT",
         "IMAGE_RECITATION",
     )
