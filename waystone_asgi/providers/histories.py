@@ -69,6 +69,8 @@ def note_lost(messages: Sequence[Message], fields: Fields, form: str | None = No
             fields.drop("messages[].reasoning_details")
         if any(part.cache_control is not None for part in message.parts):
             fields.drop("messages[].content[].cache_control")
+        if message.images:
+            fields.drop("messages[].images")
 
 
 def called(messages: Sequence[Message]) -> dict[str, str]:

@@ -13,6 +13,8 @@ from waystone_asgi.providers.dialects import Target
 from waystone_asgi.wire.requests import decode_chat_request
 
 USER = {"role": "user", "content": "hello"}
+SAID = {"role": "assistant", "content": "a"}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAEC"}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "roll", "arguments": '{"n": 1}'}}
 CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "4"}
@@ -137,6 +139,7 @@ def test_a_member_is_mapped(given: dict[str, Any], written: dict[str, Any]) -> N
             ("response_format.json_schema.description",),
         ),
         ({"messages": [USER | {"name": "ann"}]}, ("messages[].name",)),
+        ({"messages": [USER, SAID | {"images": [IMAGE]}]}, ("messages[].images",)),
         (
             {
                 "messages": [

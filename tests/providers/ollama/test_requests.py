@@ -14,6 +14,7 @@ from waystone_asgi.providers.ollama import DIALECT
 from waystone_asgi.wire.requests import decode_chat_request
 
 USER = {"role": "user", "content": "hello"}
+SAID = {"role": "assistant", "content": "a"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "roll", "arguments": '{"n": 1}'}}
 SENT_CALL = {"id": "c1", "function": {"name": "roll", "arguments": {"n": 1}}}
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "4"}
@@ -133,6 +134,7 @@ def test_a_member_is_mapped(given: dict[str, Any], written: dict[str, Any]) -> N
             ("messages[].is_error",),
         ),
         ({"web_search_options": {}}, ("web_search_options",)),
+        ({"messages": [USER, SAID | {"images": [IMAGE]}]}, ("messages[].images",)),
     ],
     ids=str,
 )
