@@ -150,6 +150,7 @@ def test_usage_is_taken_wherever_it_comes(
     ("n", "pieces", "complete", "end"),
     [
         pytest.param(1, [HELLO], False, b"", id="no finish reason"),
+        pytest.param(1, [chunk("a", "")], False, b"", id="an empty finish reason"),
         pytest.param(1, [HELLO, STOP], True, DONE, id="a finish reason"),
         pytest.param(1, [HELLO, STOP, COUNT], True, DONE, id="a finish reason and usage"),
         pytest.param(1, [HELLO, STOP, DONE], True, b"", id="an end"),
@@ -241,6 +242,14 @@ def test_behind_its_end_nothing_is_relayed(behind: bytes) -> None:
             "upstream_error",
             "The provider failed (502): overloaded",
             id="a string",
+        ),
+        pytest.param(
+            event({"choices": [], "x_groq": {"id": "r", "error": "over capacity"}}),
+            502,
+            "api_error",
+            "upstream_error",
+            "The provider failed (502): over capacity",
+            id="Groq, aside",
         ),
         pytest.param(
             event({"error": {"message": "key sk-canary", "code": 401}}),

@@ -70,6 +70,9 @@ class NaiveDecoder:
         told = parse_usage(chunk.usage)
         aside = parse_usage(chunk.x_groq.usage) if chunk.x_groq is not None else None
         self.usage = told or aside or self.usage
+        if chunk.x_groq is not None and chunk.x_groq.error is not None:
+            document = msgspec.json.encode({"error": chunk.x_groq.error})
+            self.error = self.error or parse_error(200, document)
         if chunk.error is not None:
             self.error = self.error or parse_error(200, data)
         if not under_way or self.error is not None:
@@ -91,5 +94,5 @@ class NaiveDecoder:
             if choice.error is not None:
                 document = msgspec.json.encode({"error": choice.error})
                 self.error = self.error or parse_error(200, document)
-            elif isinstance(choice.finish_reason, str):
+            elif choice.finish_reason and isinstance(choice.finish_reason, str):
                 self._reasons[choice.index] = choice.finish_reason

@@ -149,9 +149,10 @@ class UncountedCompletion(Struct, gc=False):
 
 
 class GroqExtension(Struct):
-    """Where Groq puts the usage of a stream."""
+    """Where Groq puts the usage of a stream, or why it was stopped early."""
 
     usage: msgspec.Raw = ABSENT
+    error: Any = None
 
 
 class ChatCompletionChunk(Said, Struct):

@@ -130,8 +130,10 @@ class StreamDecoder:
             return False
         usage = parse_usage(chunk.usage)
         hidden = usage is not None and not chunk.choices and not self._include_usage
-        if usage is None and chunk.x_groq is not None:
-            usage = parse_usage(chunk.x_groq.usage)
+        if chunk.x_groq is not None:
+            usage = usage or parse_usage(chunk.x_groq.usage)
+            if chunk.x_groq.error is not None:
+                self._fail(parse_error(200, encode({"error": chunk.x_groq.error})))
         self.usage = usage or self.usage
         if chunk.error is not None:
             self._fail(parse_error(200, data))
@@ -155,7 +157,7 @@ class StreamDecoder:
         for choice in chunk.choices or ():
             if choice.error is not None:
                 self._fail(parse_error(200, encode({"error": choice.error})))
-            elif isinstance(choice.finish_reason, str):
+            elif choice.finish_reason and isinstance(choice.finish_reason, str):
                 self._reasons[choice.index] = choice.finish_reason
 
     def _fail(self, error: GatewayError) -> None:
