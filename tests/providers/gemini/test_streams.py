@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -225,13 +226,19 @@ def test_feedback_beside_an_answer_is_no_block() -> None:
 
 
 @pytest.mark.parametrize("ahead", [(), (text("a"),)])
-@pytest.mark.parametrize(("framed", "cut"), [(True, 0), (False, 0), (False, 4)])
-def test_an_error_ends_the_stream(
-    ahead: tuple[dict[str, Any], ...], framed: bool, cut: int
-) -> None:
-    error = events(DOWN)
-    bare = error.removeprefix(b"data: ")
-    decoder, written = stream([events(*ahead), error if framed else bare[: len(bare) - cut]])
+@pytest.mark.parametrize(
+    "error",
+    [
+        events(DOWN),
+        json.dumps(DOWN).encode() + b"\r\n\r\n",
+        json.dumps(DOWN).encode(),
+        json.dumps([DOWN]).encode(),
+        json.dumps([DOWN], indent=2).encode() + b"\n",
+    ],
+    ids=["framed", "bare", "cut", "listed", "indented"],
+)
+def test_an_error_ends_the_stream(ahead: tuple[dict[str, Any], ...], error: bytes) -> None:
+    decoder, written = stream([events(*ahead), error])
     assert isinstance(decoder.error, UpstreamError)
     assert "Overloaded." in decoder.error.message
     assert decoder.error.status == 502

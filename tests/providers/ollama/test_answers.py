@@ -237,3 +237,9 @@ def test_what_came_out_goes_back_in() -> None:
         final,
         messages[-1],
     ]
+
+
+def test_a_call_without_arguments_has_empty_ones() -> None:
+    body = done({"tool_calls": [{"function": {"name": "roll", "arguments": None}}]})
+    for answer in (heard(body), put_together(played(DIALECT, [body])[1])):
+        assert [call["arguments"] for call in answer.calls] == ["{}"]

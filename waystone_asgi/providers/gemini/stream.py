@@ -87,6 +87,8 @@ class GeminiStream(TranslatedStream):
 
 
 def _payload(event: bytes) -> bytes | None:
-    """What an event says. Errors come as a document without a frame, too."""
+    """What an event says. Errors come as a document without a frame, too, or as a list of one."""
     data = event_data(event)
-    return event if data is None and event.startswith(b"{") else data
+    if data is None and event.startswith((b"{", b"[")):
+        return event.strip().removeprefix(b"[").removesuffix(b"]")
+    return data

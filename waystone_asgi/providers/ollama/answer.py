@@ -74,7 +74,9 @@ def read_calls(calls: Iterable[OllamaCall], start: int) -> Iterable[Call]:
     """The calls as whole pieces, counted from `start`. What has no id gets one of what it says."""
     for index, call in enumerate(calls, start):
         name = call.function.name
-        arguments = bytes(call.function.arguments).decode() or "{}"
+        arguments = bytes(call.function.arguments).decode()
+        if arguments in ("", "null"):
+            arguments = "{}"
         id = call.id or f"call_{_digest(str(index), name, arguments)}"
         yield Call(index, id, "function", Function(name, arguments))
 
