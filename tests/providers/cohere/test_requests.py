@@ -73,6 +73,10 @@ def schema(**members: Any) -> dict[str, Any]:
         ({"citation_options": {"mode": "OFF"}}, {"citation_options": {"mode": "OFF"}}),
         ({"response_format": {"type": "text"}}, {}),
         (
+            {"tools": [tool({"name": "roll", "parameters": None})]},
+            {"tools": [tool({"name": "roll", "parameters": {"type": "object", "properties": {}}})]},
+        ),
+        (
             {"response_format": {"type": "json_object"}},
             {"response_format": {"type": "json_object"}},
         ),

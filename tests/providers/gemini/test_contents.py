@@ -112,6 +112,18 @@ PARTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"inlineData": {"mimeType": "application/pdf", "data": "AAAA"}},
     ),
     (
+        {"type": "file", "file": {"file_data": "AAAA"}},
+        {"inlineData": {"mimeType": "application/pdf", "data": "AAAA"}},
+    ),
+    (
+        {"type": "file", "file": {"file_data": "AA+/", "filename": "a.CSV"}},
+        {"inlineData": {"mimeType": "text/csv", "data": "AA+/"}},
+    ),
+    (
+        {"type": "file", "file": {"file_data": "gs://bucket/a.pdf"}},
+        {"fileData": {"fileUri": "gs://bucket/a.pdf", "mimeType": "application/pdf"}},
+    ),
+    (
         {"type": "file", "file": {"file_id": "https://x.test/v1beta/files/a", "filename": "a.pdf"}},
         {"fileData": {"fileUri": "https://x.test/v1beta/files/a", "mimeType": "application/pdf"}},
     ),
@@ -141,6 +153,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"type": "file", "file": {}}, f"{CONTENT}[0].file", "neither file_data nor file_id"),
     (
+        {"type": "file", "file": {"file_data": "http://x.test/a.pdf"}},
+        f"{CONTENT}[0].file.file_data",
+        "takes bytes",
+    ),
+    (
         {"type": "file", "file": {"file_id": "file-1"}},
         f"{CONTENT}[0].file.file_id",
         "takes bytes",
@@ -153,6 +170,24 @@ def test_a_part_that_cannot_be_said(said: dict[str, Any], param: str, message: s
     error = refused(messages=[user([said])])
     assert error.param == param
     assert message in error.message
+
+
+def test_a_text_that_says_nothing_is_left_out() -> None:
+    nothing = {"type": "text", "text": ""}
+    text = {"type": "text", "text": "a"}
+    sent, dropped = build(
+        messages=[
+            {"role": "system", "content": [nothing]},
+            user([nothing, text]),
+            {"role": "assistant", "content": [nothing, text, nothing]},
+            user([nothing]),
+            user([text]),
+        ]
+    )
+    assert sent == {
+        "contents": [{"parts": [{"text": "a"}], "role": role} for role in ("user", "model", "user")]
+    }
+    assert dropped == ()
 
 
 def test_instructions_are_text() -> None:

@@ -142,6 +142,8 @@ LEVELS = [
     ("gemini-3-flash-preview", "minimal", "MINIMAL"),
     ("gemini-3.1-pro-preview", "minimal", "LOW"),
     ("gemini-3.1-pro-preview", "low", "LOW"),
+    ("gemini-3.1-pro-preview", "medium", "MEDIUM"),
+    ("gemini-3-pro-preview", "medium", "HIGH"),
     ("gemini-flash-latest", "medium", "MEDIUM"),
     ("gemini-3.5-flash", "high", "HIGH"),
     ("gemini-3.5-flash", "max", "HIGH"),
@@ -224,6 +226,11 @@ OWN = {
     "toolConfig": {"functionCallingConfig": {"mode": "VALIDATED"}},
     "modelArmorConfig": {"promptTemplateName": "a"},
 }
+
+
+def test_a_tier_under_its_own_name_is_passed_on() -> None:
+    body, dropped = build(serviceTier="flex")
+    assert (body["serviceTier"], dropped) == ("flex", ())
 
 
 @pytest.mark.parametrize("snake", [False, True])

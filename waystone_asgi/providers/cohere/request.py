@@ -99,7 +99,8 @@ def _write_tools(body: dict[str, Any], fields: Fields) -> None:
 def _tool(tool: Tool, fields: Fields) -> dict[str, Any]:
     function = {k: v for k, v in tool.document["function"].items() if k != "strict"}
     # Cohere requires the schema.
-    function.setdefault("parameters", {"type": "object", "properties": {}})
+    if function.get("parameters") is None:
+        function["parameters"] = {"type": "object", "properties": {}}
     if tool.cache_control is not None:
         fields.drop("tools[].cache_control")
     return {"type": "function", "function": function}

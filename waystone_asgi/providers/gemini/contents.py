@@ -16,7 +16,7 @@ from ...wire.fields import Fields
 from ...wire.gemini.contents import Content, FunctionResponse, Part, Raw
 from ...wire.members import MALFORMED, encode
 from .calls import given_id
-from .media import write_part
+from .media import write_parts
 from .replay import write_turn
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
@@ -60,10 +60,7 @@ class _Conversation:
             self._note_calls(message)
             return self._say("model", parts)
         content = f"{where}.content"
-        parts = [
-            write_part(part, f"{content}[{number}]", self._fields)
-            for number, part in enumerate(message.parts)
-        ]
+        parts = write_parts(message.parts, content, self._fields)
         if message.role not in _SYSTEM:
             return self._say("user", parts)
         if any(part.text is None for part in parts):

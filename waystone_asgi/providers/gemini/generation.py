@@ -47,6 +47,9 @@ _BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192}
 _HIGH_BUDGET = 24576
 _LEAST_BUDGET_OF_PRO = 128
 _LEVELS = {"none": "MINIMAL", "minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM"}
+# The first of them knows two levels.
+_LEVELS_OF_PRO = {"MINIMAL": "LOW", "MEDIUM": "HIGH"}
+_LEVELS_OF_LATER_PRO = {"MINIMAL": "LOW"}
 _THINKS_SINCE, _LEVELS_SINCE = (2, 5), (3, 0)
 _JSON = "application/json"
 
@@ -96,7 +99,10 @@ def _write_thinking(config: Config, fields: Fields, model: str) -> None:
     thinking: Config = {"includeThoughts": True} if effort != "none" else {}
     if generation >= _LEVELS_SINCE:
         level = _LEVELS.get(effort, "HIGH")
-        thinking["thinkingLevel"] = "LOW" if pro and level == "MINIMAL" else level
+        if pro:
+            levels = _LEVELS_OF_PRO if generation == _LEVELS_SINCE else _LEVELS_OF_LATER_PRO
+            level = levels.get(level, level)
+        thinking["thinkingLevel"] = level
     else:
         thinking["thinkingBudget"] = _BUDGETS.get(effort, _HIGH_BUDGET)
     if effort == "none" and (pro or generation >= _LEVELS_SINCE):

@@ -7,6 +7,7 @@ fetches itself are `gs` and `https` (ai.google.dev/gemini-api/docs/file-input-me
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from posixpath import splitext
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -45,7 +46,14 @@ _TYPES = {
     ".csv": "text/csv",
     ".json": "application/json",
 }
+_PDF = _TYPES[".pdf"]
 _TAKES = "Gemini takes bytes (a data: URL), or a gs:// or https:// URI that Google can read"
+
+
+def write_parts(parts: Sequence[OpenAIPart], where: str, fields: Fields) -> list[Part]:
+    """All parts of a content, save texts that are empty: those are refused."""
+    written = [write_part(part, f"{where}[{number}]", fields) for number, part in enumerate(parts)]
+    return [part for part in written if part.text != ""]
 
 
 def write_part(part: OpenAIPart, where: str, fields: Fields) -> Part:
@@ -77,17 +85,19 @@ def _write_url(part: OpenAIPart, where: str, fields: Fields) -> Part:
 
 
 def _write_file(file: InputFile, where: str, fields: Fields) -> Part:
-    """A file. Its name is not told, but may tell what a file at a URL is."""
+    """A file: at a URL, or its bytes. Its name is not told, but tells what it is, if nothing else
+    does.
+    """
     name = file.filename or ""
-    if file.file_data is not None:
-        part = _write_data(file.file_data, f"{where}.file_data", name)
-    elif file.file_id is not None:
-        part = _write_data(file.file_id, f"{where}.file_id", name)
-    else:
+    member = "file_id" if file.file_data is None else "file_data"
+    said = getattr(file, member)
+    if said is None:
         raise _refusal(where, "has neither file_data nor file_id")
-    if name and (part.file_data is None or _type_of(name) is None):
+    if name and (said[:5].lower() == "data:" or _type_of(name) is None):
         fields.drop("messages[].content[].file.filename")
-    return part
+    if member == "file_data" and ":" not in said:
+        said = f"data:{_type_of(name) or _PDF};base64,{said}"
+    return _write_data(said, f"{where}.{member}", name)
 
 
 def _write_data(url: str, where: str, name: str) -> Part:

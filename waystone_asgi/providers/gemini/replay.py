@@ -18,7 +18,7 @@ from ...wire.fields import Fields
 from ...wire.gemini.contents import FunctionCall, Part, Raw
 from ...wire.members import MALFORMED, encode
 from .calls import given_id
-from .media import write_part
+from .media import write_part, write_parts
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 # For calls that another model made, which have no signature and are refused without (Gemini 3):
@@ -85,10 +85,7 @@ def _say_the_same(parts: list[Part], message: Message) -> bool:
 def _write_content(
     message: Message, where: str, fields: Fields, signature: str | None
 ) -> list[Part]:
-    parts = [
-        write_part(part, f"{where}.content[{number}]", fields)
-        for number, part in enumerate(message.parts)
-    ]
+    parts = write_parts(message.parts, f"{where}.content", fields)
     if message.refusal:
         parts.append(Part(text=message.refusal))
     if signature is not None:

@@ -41,6 +41,7 @@ def build_request(request: ChatRequest, target: Target) -> Built:
             generation_config=config or None,
             safety_settings=take_own(fields, "safetySettings"),
             cached_content=take_own(fields, "cachedContent"),
+            service_tier=fields.raw("serviceTier"),
             labels=take_own(fields, "labels"),
             model_armor_config=take_own(fields, "modelArmorConfig"),
         )

@@ -28,5 +28,6 @@ class GenerateContentRequest(Said, Struct, rename="camel", omit_defaults=True):
     generation_config: Any = None
     safety_settings: Any = None
     cached_content: Any = None
+    service_tier: Any = None
     labels: Any = None
     model_armor_config: Any = None
