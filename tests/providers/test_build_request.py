@@ -134,8 +134,8 @@ def test_our_part_of_the_metadata_is_never_sent(given: bytes, sent: bytes, type:
         pytest.param("mistral", b'"logit_bias":{}', (), id="no bias"),
         pytest.param(
             "mistral",
-            b'"user":"u","logit_bias":{"1":2},"store":true,"metadata":{"a":"1"}',
-            ("user", "logit_bias", "store", "metadata"),
+            b'"user":"u","logit_bias":{"1":2},"store":true,"verbosity":"low"',
+            ("user", "logit_bias", "store", "verbosity"),
             id="several, in the order of the request",
         ),
     ],

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from mistralai.client.models import ChatCompletionRequest
+from mistralai.client.models import ChatCompletionRequest, ToolCall
 
 from waystone_asgi.exceptions import ProviderRefusedError, UpstreamError
 from waystone_asgi.providers import PRESETS
@@ -26,7 +26,13 @@ from waystone_asgi.wire.requests import decode_chat_request
 
 USER = {"role": "user", "content": "hello"}
 CALL = {"id": "callcall1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-ANSWERED = {"contents": "a", "refusal": None, "annotations": [], "audio": None}
+SIGNATURE = {"google": {"thought_signature": "s"}}
+TOLD: dict[str, Any] = {"contents": "a", "refusal": None, "annotations": [], "audio": None}
+ANSWERED = TOLD | {
+    "images": [],
+    "extra_content": SIGNATURE,
+    "reasoning_details": [{"type": "reasoning.encrypted", "data": "d"}],
+}
 
 
 def sent(type: str, **members: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -79,7 +85,7 @@ def test_a_member_has_the_name_that_the_vendor_knows(
     ("type", "given"),
     [
         ("groq", {"logprobs": True, "top_logprobs": 2, "logit_bias": {"1": 2}}),
-        ("mistral", {"user": "u", "logit_bias": {"1": 2}}),
+        ("mistral", {"user": "u", "logit_bias": {"1": 2}, "web_search_options": {}}),
         ("cerebras", {"frequency_penalty": 0.5, "presence_penalty": 0.5}),
     ],
 )
@@ -103,8 +109,31 @@ def test_a_developer_is_the_system_where_there_is_no_such_role(type: str) -> Non
 @pytest.mark.parametrize("type", ["groq", "cerebras", "mistral"])
 def test_a_strict_vendor_gets_no_member_of_an_answer(type: str) -> None:
     said = {"role": "assistant", "content": "a"}
-    body, dropped = sent(type, messages=[USER, said | ANSWERED, USER])
+    body, dropped = sent(type, messages=[USER, said | TOLD, USER])
     assert (body["messages"], dropped) == ([USER, said, USER], ())
+    body, dropped = sent(type, messages=[USER, said | ANSWERED, USER])
+    assert body["messages"] == [USER, said, USER]
+    assert dropped == ("messages[].extra_content", "messages[].reasoning_details")
+
+
+@pytest.mark.parametrize("type", ["groq", "cerebras", "mistral"])
+def test_a_strict_vendor_gets_no_signature_of_a_call(type: str) -> None:
+    def said(*calls: dict[str, Any]) -> dict[str, Any]:
+        return {"role": "assistant", "content": "a", "tool_calls": [*calls, CALL]}
+
+    messages = [USER, said(CALL | {"extra_content": SIGNATURE})]
+    body, dropped = sent(type, messages=messages)
+    assert body["messages"] == [USER, said(CALL)]
+    assert dropped == ("messages[].tool_calls[].extra_content",)
+    assert sent("openai", messages=messages)[0]["messages"] == messages
+
+
+@pytest.mark.parametrize("type", ["groq", "cerebras", "mistral"])
+def test_an_image_that_a_strict_vendor_is_not_told_is_named(type: str) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAEC"}}
+    said = {"role": "assistant", "content": "a"}
+    body, dropped = sent(type, messages=[USER, said | {"images": [image]}])
+    assert (body["messages"], dropped) == ([USER, said], ("messages[].images",))
 
 
 @pytest.mark.parametrize("type", ["groq", "mistral"])
@@ -215,10 +244,13 @@ def accept(body: dict[str, Any]) -> None:
     assert body.keys() <= ChatCompletionRequest.model_fields.keys()
     for message, taken in zip(body["messages"], request.messages, strict=True):
         assert message.keys() <= type(taken).model_fields.keys()
+        for call in message.get("tool_calls", ()):
+            assert call.keys() <= ToolCall.model_fields.keys()
 
 
 def test_mistrals_own_client_takes_what_is_sent() -> None:
-    said = THOUGHT | ANSWERED | {"tool_calls": [CALL], "reasoning_details": [SIGNED]}
+    call = CALL | {"extra_content": SIGNATURE}
+    said = THOUGHT | ANSWERED | {"tool_calls": [call], "reasoning_details": [SIGNED]}
     result = {"role": "tool", "tool_call_id": "callcall1", "content": "4", "name": "f"}
     body, dropped = sent(
         "mistral",
@@ -227,6 +259,9 @@ def test_mistrals_own_client_takes_what_is_sent() -> None:
         seed=7,
         user="u",
         store=True,
+        safety_identifier="s",
+        verbosity="low",
+        modalities=["text"],
         metadata={"a": "b"},
         logprobs=True,
         service_tier="auto",
@@ -236,7 +271,10 @@ def test_mistrals_own_client_takes_what_is_sent() -> None:
         tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}],
     )
     accept(body)
-    assert dropped == ("user", "store", "metadata", "messages[].name")
+    assert body["metadata"] == {"a": "b"}
+    lost = ("user", "store", "safety_identifier", "verbosity", "modalities")
+    signatures = ("messages[].extra_content", "messages[].tool_calls[].extra_content")
+    assert dropped == (*lost, "messages[].name", *signatures)
 
 
 # Answers.
@@ -505,7 +543,7 @@ def test_what_came_out_goes_back_in(type: str, said: dict[str, Any]) -> None:
     first, second = body["messages"][1], body["messages"][3]
     assert first == second
     strict = type in ("groq", "cerebras", "mistral")
-    kept = {} if strict else {**ANSWERED, "contents": found["contents"]}
+    kept = {} if strict else {**TOLD, "contents": found["contents"]}
     if type == "openrouter":
         kept["reasoning_content"] = "r"
     assert first == {"role": "assistant"} | said | kept

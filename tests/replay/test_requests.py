@@ -35,7 +35,7 @@ SPELLINGS: dict[str, Callable[[Any], bytes]] = {
     "indented": lambda document: b"\r\n " + spelled(document) + b"\n",
 }
 
-KEEPS_METADATA = ("openai", "azure", "openrouter")
+KEEPS_METADATA = ("openai", "azure", "openrouter", "mistral")
 TELLS_USAGE_UNASKED = ("mistral",)
 CLAIM = {"metadata": {"waystone": '{"user": "ann"}', "trace": "t-1"}, "store": True}
 

@@ -12,9 +12,10 @@ from .forms import Form, Preset, Quirks
 _NO_STORE = frozenset({"store"})
 _STORED = _NO_STORE | {"metadata"}
 _MAX_TOKENS = {"max_completion_tokens": "max_tokens"}
-# What clients send back of an answer, beside what it says: members that the contract adds, or that
-# no provider takes in a request.
-_ANSWERED = frozenset({"contents", "annotations", "refusal", "audio"})
+# What clients send back of an answer, beside what it says: members that the contract adds, that
+# another provider needs, or that none takes in a request.
+_NEEDED = frozenset({"extra_content", "reasoning_details"})
+_ANSWERED = _NEEDED | {"contents", "annotations", "refusal", "audio", "images"}
 _TOLD = frozenset({"reasoning_content"})
 _MESSAGES = {"anthropic-version": "2023-06-01"}
 _PLACE = "/projects/{project}/locations/{location}"
@@ -47,13 +48,15 @@ PRESETS: Mapping[str, Preset] = {
     "mistral": Preset(
         base_url="https://api.mistral.ai/v1",
         key_env=("MISTRAL_API_KEY",),
-        refuses=_STORED | {"user", "stream_options", "logit_bias"},
+        refuses=_NO_STORE
+        | {"user", "stream_options", "logit_bias", "modalities", "audio", "verbosity"}
+        | {"safety_identifier", "web_search_options", "functions", "function_call"},
         renames=_MAX_TOKENS | {"seed": "random_seed"},
         asks_for_usage=False,
         quirks=Quirks(
             reasoning="content",
             developer=False,
-            refuses=_ANSWERED | _TOLD | {"name", "reasoning", "reasoning_details"},
+            refuses=_ANSWERED | _TOLD | {"name", "reasoning"},
             call_id_length=9,
             finish_reasons={"model_length": "length"},
             counts_calls=False,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from .chat import ABSENT, Said
 
@@ -58,10 +58,11 @@ class VendorPart(Said, Struct):
     signature: str | None = None
 
 
-class CallId(Struct, gc=False):
-    """Which tool call it is."""
+class Call(Said, Struct):
+    """Which tool call it is, and what its provider needs to continue."""
 
     id: str | None = None
+    extra_content: Any = UNSET
 
 
 class Detail(Struct, gc=False):
@@ -72,6 +73,6 @@ class Detail(Struct, gc=False):
 
 ANSWER = msgspec.json.Decoder(VendorAnswer)
 PARTS = msgspec.json.Decoder(list[VendorPart])
-CALLS = msgspec.json.Decoder(list[CallId] | None)
+CALLS = msgspec.json.Decoder(list[Call] | None)
 ID = msgspec.json.Decoder(str | None)
 DETAILS = msgspec.json.Decoder(list[Detail] | None)

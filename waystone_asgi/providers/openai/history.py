@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import UNSET, Raw
 from msgspec.json import Decoder
@@ -27,7 +27,7 @@ from ...wire.members import (
     splice,
 )
 from ...wire.plain import Message, PlainRequest
-from ...wire.vendors import CALLS, DETAILS, ID
+from ...wire.vendors import CALLS, DETAILS, ID, Call
 from ..forms import Quirks
 
 T = TypeVar("T")
@@ -35,7 +35,8 @@ T = TypeVar("T")
 _CALLERS = "reasoning_content"
 _NULL = b"null"
 _NOTHING = Raw(_NULL)
-_SAID = frozenset({"name", "refusal", "audio", "reasoning_details"})
+_EXTRA = "extra_content"
+_SAID = frozenset({"name", "refusal", "audio", "images", "reasoning_details", _EXTRA})
 """What is lost where it is refused; all else is told elsewhere, or is none of a request's."""
 
 _EMPTY = (_NULL, b"[]", b'""')
@@ -49,7 +50,13 @@ def differs(view: PlainRequest, quirks: Quirks) -> bool:
             return True
         if message.role == "developer" and not quirks.developer:
             return True
+        if message.tool_calls and _EXTRA in quirks.refuses and _has_extra(message.tool_calls):
+            return True
     return False
+
+
+def _has_extra(calls: list[Any]) -> bool:
+    return any(isinstance(call, dict) and _EXTRA in call for call in calls)
 
 
 @lru_cache(maxsize=64)
@@ -89,6 +96,8 @@ def write_messages(messages: Buffer, quirks: Quirks) -> tuple[bytes, tuple[str, 
         for name in sorted(_SAID & changes.keys() & members.keys()):
             if bytes(members[name]) not in _EMPTY and not _is_told(name, members, quirks):
                 lost[f"messages[].{name}"] = None
+        if _EXTRA in quirks.refuses and any(call.extra_content for call in _calls_of(members)):
+            lost[f"messages[].tool_calls[].{_EXTRA}"] = None
     return b"".join((*pieces, text[end:])), tuple(lost)
 
 
@@ -98,8 +107,8 @@ def _changes(members: Members, quirks: Quirks) -> dict[str, Buffer | None]:
         changes.pop("name", None)  # There it says whose result it is.
     if not quirks.developer and bytes(members["role"]) == b'"developer"':
         changes["role"] = b'"system"'
-    if quirks.call_id_length is not None:
-        changes |= _ids(members, quirks.call_id_length)
+    if quirks.call_id_length is not None or _EXTRA in quirks.refuses:
+        changes |= _calls(members, quirks)
     told = members.get(_CALLERS)
     if told is None or bytes(told) == _NULL or quirks.reasoning == _CALLERS:
         return changes
@@ -120,25 +129,33 @@ def _is_told(name: str, members: Members, quirks: Quirks) -> bool:
     )
 
 
-def _ids(members: Members, length: int) -> dict[str, Buffer | None]:
-    """Other ids for a message's calls, or for that which it answers, where those are refused."""
+def _calls(members: Members, quirks: Quirks) -> dict[str, Buffer | None]:
+    """Calls without what is refused in them, and other ids for them, or for that which is answered,
+    where those are refused.
+    """
+    length = quirks.call_id_length
     changes: dict[str, Buffer | None] = {}
     new: dict[Path, Buffer | None] = {}
-    calls = members.get("tool_calls", _NOTHING)
-    for index, call in enumerate(_read(CALLS, calls) or ()):
+    for index, call in enumerate(_calls_of(members)):
         if call.id is not None and (id := _id(call.id, length)) != call.id:
             new[(index, "id")] = encode(id)
+        if call.extra_content is not UNSET and _EXTRA in quirks.refuses:
+            new[(index, _EXTRA)] = None
     if new:
-        changes["tool_calls"] = rewrite(bytes(calls), new)
+        changes["tool_calls"] = rewrite(bytes(members["tool_calls"]), new)
     answered = _read(ID, members.get("tool_call_id", _NOTHING))
     if answered is not None and (id := _id(answered, length)) != answered:
         changes["tool_call_id"] = encode(id)
     return changes
 
 
-def _id(id: str, length: int) -> str:
+def _calls_of(members: Members) -> list[Call]:
+    return _read(CALLS, members.get("tool_calls", _NOTHING)) or []
+
+
+def _id(id: str, length: int | None) -> str:
     """The id itself if it is of the right form, or one made of it: the same for the same."""
-    if len(id) == length and id.isascii() and id.isalnum():
+    if length is None or (len(id) == length and id.isascii() and id.isalnum()):
         return id
     return hashlib.sha256(id.encode()).hexdigest()[:length]
 

@@ -108,7 +108,10 @@ def _is_lost(request: ChatRequest, members: Members, name: str) -> bool:
     """Whether leaving the member out loses something the caller said."""
     if name == "metadata":
         return bool(set(request.view.metadata or ()) - {"waystone"})
-    # Usage comes unasked where the option is refused; null, false and empty say nothing.
+    # Usage comes unasked where the option is refused; null, false and empty say nothing, save that
+    # there may be a search.
+    if name == "web_search_options":
+        return bytes(members[name]) != b"null"
     return name != "stream_options" and bytes(members[name]) not in _NOTHING
 
 
