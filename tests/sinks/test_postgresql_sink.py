@@ -115,7 +115,7 @@ async def test_what_cannot_be_held_keeps_nothing_else_out(
     sink: PostgreSQLSink, url: str, make_record: MakeRecord
 ) -> None:
     bad = [
-        make_record(2, user="a\0b"),
+        make_record(2, output_tokens=2**63),
         make_record(3, input_tokens=2**63),
         make_record(4, user="\ud800"),
     ]
@@ -124,6 +124,14 @@ async def test_what_cannot_be_held_keeps_nothing_else_out(
             await sink.emit(batch)
         assert caught.value.ids == {record.id for record in bad if record in batch}
     assert [row["request_id"] for row in rows(url)] == ["req-1", "req-5", "req-6"]
+
+
+async def test_a_nul_does_not_keep_its_record_out(
+    sink: PostgreSQLSink, url: str, make_record: MakeRecord
+) -> None:
+    names = ["a\0b", "\0\0", "\\u0000", "\\\0", "\\\\u0000\0"]
+    await sink.emit([make_record(number, user=name) for number, name in enumerate(names)])
+    assert [row["user"] for row in rows(url)] == [name.replace("\0", "\ufffd") for name in names]
 
 
 async def test_rows_go_when_they_have_been_kept_for_long_enough(

@@ -9,6 +9,7 @@ sent by one worker thread, which waits a limited time; `emit` connects where the
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -72,6 +73,8 @@ _KEYS: dict[Dimension, str] = {
 }
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
+_NUL = "\\u0000"
+_ESCAPES = re.compile(r"\\(?:u0000|.)")
 
 
 class PostgreSQLSink:
@@ -114,7 +117,7 @@ class PostgreSQLSink:
 
     def _insert(self, connection: psycopg.Connection, records: Sequence[UsageRecord]) -> None:
         with _deadline(connection, self._timeout), connection.transaction():
-            connection.execute(_INSERT, [_encoder.encode(records).decode()])
+            connection.execute(_INSERT, [_text(records)])
 
     def _expire(self, connection: psycopg.Connection) -> None:
         """Now and then, delete some of the rows that have been kept for long enough."""
@@ -154,6 +157,18 @@ class PostgreSQLSink:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _text(records: Sequence[UsageRecord]) -> str:
+    """The records as JSON. PostgreSQL's text has no NUL: it becomes a replacement character, since
+    who puts one into a name must not stay out of the ledger.
+    """
+    text = _encoder.encode(records).decode()
+    return text if _NUL not in text else _ESCAPES.sub(_without_nul, text)
+
+
+def _without_nul(escape: re.Match[str]) -> str:
+    return "\\ufffd" if escape[0] == _NUL else escape[0]
 
 
 def read_totals(url: str, by: Dimension, since: datetime | None = None) -> list[Total]:
