@@ -141,9 +141,10 @@ class EventDelta(Said, Struct):
 
 
 class Event(Said, Struct):
-    """One streamed event; `index` counts blocks, calls or citations."""
+    """One streamed event; `index` counts blocks, calls or citations. An error has no type."""
 
-    type: str
+    type: str = ""
+    message: Any = None
     id: str | None = None
     index: int | None = None
     delta: EventDelta | None = None
@@ -151,9 +152,10 @@ class Event(Said, Struct):
 
 
 class Refusal(Said, Struct):
-    """The body of an error."""
+    """The body of an error, which some statuses have as `data`."""
 
     message: Any = None
+    data: Any = None
     error_type: str | None = None
     id: str | None = None
 

@@ -197,6 +197,11 @@ def test_a_refusal_is_passed_on(
     assert error.extra == ({"id": "i"} if b'"id"' in body else {})
 
 
+def test_some_statuses_have_their_message_as_data() -> None:
+    error = DIALECT.parse_error(499, b'{"data":"the request was cancelled"}', ())
+    assert (error.status, error.message) == (499, "the request was cancelled")
+
+
 @pytest.mark.parametrize(("status", "code"), [(403, "upstream_authentication"), (503, None)])
 def test_a_failure_is_the_providers(status: int, code: str | None) -> None:
     error = DIALECT.parse_error(status, b'{"message":"m"}', ())
@@ -265,6 +270,20 @@ def test_an_error_after_content_is_the_end(delta: dict[str, Any], status: int) -
     assert (stream.complete, stream.started) == (False, True)
     assert stream.error is not None
     assert stream.error.status == status
+
+
+@pytest.mark.parametrize("before", [[], [("content-delta", {"content": {"text": "hi"}})]])
+def test_an_error_that_is_no_event_is_one(before: list[tuple[str, Any]]) -> None:
+    pieces = [event(type, {"message": message}) for type, message in before]
+    said = b'data: {"message":"too many tokens","id":"i"}\n\n'
+    stream, relayed = played(DIALECT, [*pieces, said, *END])
+    assert (stream.complete, stream.started, relayed.count(b"data: ")) == (
+        False,
+        bool(before),
+        len(before),
+    )
+    assert stream.error is not None
+    assert (stream.error.status, "too many tokens" in stream.error.message) == (502, True)
 
 
 def test_a_stream_without_its_end_is_not_complete() -> None:

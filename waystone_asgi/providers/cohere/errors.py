@@ -16,9 +16,10 @@ def parse_error(status: int, body: bytes, headers: Headers) -> GatewayError:
         refusal = REFUSAL.decode(body)
     except MALFORMED:
         return parse_openai_error(status, b"")
-    if status < 400 and refusal.message is None:
+    message = refusal.message if refusal.message is not None else refusal.data
+    if status < 400 and message is None:
         return UpstreamError(NOT_A_CHAT)
-    error = {"message": refusal.message, "code": refusal.error_type}
+    error = {"message": message, "code": refusal.error_type}
     if refusal.id is not None:
         error["id"] = refusal.id
     return parse_openai_error(status, encode({"error": error}))

@@ -21,6 +21,7 @@ from .answer import (
     read_citations,
     read_likelihoods,
 )
+from .errors import parse_error
 
 _NOTHING = EventMessage()
 
@@ -38,6 +39,9 @@ class CohereStream(TranslatedStream):
         if payload == b"[DONE]":
             return
         event = EVENT.decode(payload)
+        if not event.type and event.message is not None:
+            self.fail(parse_error(200, payload, ()))
+            return
         read = self._READERS.get(event.type)
         if read is not None:
             read(self, event)
