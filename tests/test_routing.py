@@ -209,9 +209,38 @@ def test_model_names_in_headers(model: str, expected: bytes) -> None:
     assert unquote(expected.decode()) == model
 
 
-def test_dropped_fields_in_headers() -> None:
-    headers = dict(attempt().headers(["store", "metadata"]))
-    assert headers[b"x-waystone-dropped"] == b"store, metadata"
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["store", "metadata"], "store, metadata"),
+        (
+            ["messages[].name", "tools[].function.strict"],
+            "messages[].name, tools[].function.strict",
+        ),
+        (["a, b", "c%", " d e "], "a%2C%20b, c%25, %20d%20e%20"),
+        (["größe", "a\r\nx: y", "\x00\x7f"], "gr%C3%B6%C3%9Fe, a%0D%0Ax:%20y, %00%7F"),
+        (["a" * 60, "b" * 61], f"{'a' * 60}, {'b' * 60}..."),
+    ],
+)
+def test_dropped_fields_in_headers(names: list[str], expected: str) -> None:
+    headers = dict(attempt().headers(names))
+    assert headers[b"x-waystone-dropped"] == expected.encode()
+
+
+@pytest.mark.parametrize("name", ["a", "name_{}", "名{}", "😀" * 100, "x" * 1000])
+@pytest.mark.parametrize("count", [1, 16, 17, 500, 5000])
+def test_the_list_of_dropped_fields_is_bounded(name: str, count: int) -> None:
+    names = [name.format(number) for number in range(count)]
+    listed = dict(attempt().headers(names))[b"x-waystone-dropped"].decode()
+    assert listed.isascii()
+    assert len(listed) <= 1000
+    *shown, last = listed.split(", ")
+    more = last.removeprefix("and ").removesuffix(" more") if last.startswith("and ") else None
+    shown += [last] * (more is None)
+    assert len(shown) + int(more or 0) == count
+    assert shown
+    for given, told in zip(names, shown, strict=False):
+        assert unquote(told.removesuffix("...")) == given[:60]
 
 
 def refusal(text: str) -> ProviderRefusedError:

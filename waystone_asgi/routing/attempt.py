@@ -6,7 +6,7 @@ Knows no caller.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from functools import lru_cache
 from time import monotonic
 from urllib.parse import quote
@@ -23,6 +23,9 @@ from ..wire.members import encode
 
 _PASSED_ON = (b"x-ratelimit-", b"retry-after")
 _MAX_NAMES = 1024
+_MAX_NAME = 60
+_MAX_LISTED = 960
+_IN_NAMES = "/:[]$@!*()"
 _MAX_MESSAGE = 2000
 _MAX_ERROR_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -102,12 +105,12 @@ class Try:
         refusal.headers += passed_on(response)
         raise refusal
 
-    def headers(self, dropped: Collection[str]) -> Headers:
-        """Where the request went, for the caller."""
+    def headers(self, dropped: Sequence[str]) -> Headers:
+        """Where the request went, and what did not, for the caller."""
         headers = _named(self.target, self.number)
         if not dropped:
             return headers
-        return *headers, (b"x-waystone-dropped", _header(", ".join(dropped)))
+        return *headers, (b"x-waystone-dropped", _listed(dropped))
 
     def kind(self, error: UpstreamError) -> tuple[int | None, str]:
         """The status and the error type by which a policy covers its failure."""
@@ -199,3 +202,18 @@ def _header(value: str) -> bytes:
     if value.isascii() and value.isprintable() and value == value.strip():
         return value.encode()
     return quote(value, safe="/:,").encode()
+
+
+def _listed(names: Sequence[str]) -> bytes:
+    """The names, or the first of them and how many more there are, in a thousand bytes.
+
+    What separates names, and what a header could not carry, is percent-encoded in them; what is
+    too long ends in an ellipsis.
+    """
+    listed = ""
+    for count, name in enumerate(names):
+        shown = quote(name[:_MAX_NAME], safe=_IN_NAMES) + "..." * (len(name) > _MAX_NAME)
+        if len(listed) + len(shown) > _MAX_LISTED:
+            return f"{listed}, and {len(names) - count} more".encode()
+        listed = f"{listed}, {shown}" if count else shown
+    return listed.encode()
