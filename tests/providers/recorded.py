@@ -13,6 +13,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from waystone_asgi.providers.dialects import Dialect, Head, Stream
@@ -141,9 +142,11 @@ def events_of(body: bytes) -> Iterator[dict[str, Any]]:
 
 
 def put_together(body: bytes) -> Heard:
-    """What the events of a stream come to."""
+    """What the events of a stream come to, which is what the official client makes of them."""
     heard = Heard()
+    state = ChatCompletionStreamState[None]()
     for position, chunk in enumerate(events_of(body)):
+        state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
         heard.id, heard.created, heard.model = chunk["id"], chunk["created"], chunk["model"]
         heard.usage = chunk.get("usage", heard.usage)
         for choice in chunk["choices"]:
@@ -157,6 +160,8 @@ def put_together(body: bytes) -> Heard:
             for piece in delta.get("tool_calls", ()):
                 _add_call(heard, piece)
             heard.finish_reason = choice["finish_reason"] or heard.finish_reason
+    [said] = state.current_completion_snapshot.to_dict()["choices"]
+    assert said["message"].get("reasoning_details", []) == heard.details
     return heard
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from zlib import crc32
 
+from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from waystone_asgi.providers.bedrock import DIALECT
@@ -110,9 +111,14 @@ def read_events(relayed: bytes) -> Iterator[dict[str, Any]]:
 
 
 def joined(relayed: bytes) -> dict[str, Any]:
-    """The message that the chunks come to, with `finish_reason` and `usage` beside its members."""
+    """The message that the chunks come to, with `finish_reason` and `usage` beside its members.
+
+    The official client can put it together, too.
+    """
+    state = ChatCompletionStreamState[None]()
     message: dict[str, Any] = {"content": None, "annotations": [], "finish_reason": None}
     for chunk in read_events(relayed):
+        state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
         message["usage"] = chunk.get("usage", message.get("usage"))
         for choice in chunk["choices"]:
             message["finish_reason"] = choice["finish_reason"] or message["finish_reason"]

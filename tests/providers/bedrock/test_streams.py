@@ -180,3 +180,12 @@ def test_calls_are_told_as_they_come() -> None:
         [{"index": 0, "function": {"arguments": '{"a":'}}],
         [{"index": 0, "function": {"arguments": "1}"}}],
     ]
+
+
+def test_citations_are_told_at_once() -> None:
+    """A client has no way to add to a list of what has no index."""
+    cited = [{"location": {"web": {"url": f"https://a.example/{n}"}}} for n in range(2)]
+    blocks = [(delta(n, citation=each), stop(n)) for n, each in enumerate(cited)]
+    relayed = feed(open_stream(), [BEGIN, *(frame for block in blocks for frame in block), end()])
+    found = [remark["url_citation"]["url"] for remark in joined(relayed)["annotations"]]
+    assert found == ["https://a.example/0", "https://a.example/1"]

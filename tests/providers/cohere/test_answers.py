@@ -150,6 +150,18 @@ def test_a_citation_is_an_annotation_where_it_has_a_url(
     assert (streamed.annotations, streamed.extra) == (whole.annotations, whole.extra)
 
 
+def test_what_has_no_index_is_told_at_once() -> None:
+    cited = [citation(LINKED), citation(DOCUMENT), citation(LINKED), citation(DOCUMENT)]
+    events = [event("citation-start", {"message": {"citations": each}}) for each in cited]
+    plan = [event("tool-plan-delta", {"message": {"tool_plan": said}}) for said in ("I ", "plan")]
+    _, relayed = played(DIALECT, [*plan, *events, *END])
+    streamed = put_together(relayed)
+    whole = heard(answer({"tool_plan": "I plan", "citations": cited}))
+    assert streamed.details == whole.details
+    assert (streamed.annotations, streamed.extra) == (whole.annotations, whole.extra)
+    assert len(streamed.annotations) == 2
+
+
 def test_a_citation_without_a_title_is_called_by_its_url() -> None:
     source = {"type": "tool", "tool_output": {"url": LINKED["url"]}}
     [annotation] = heard(answer(text("hi") | {"citations": [{"sources": [source]}]})).annotations

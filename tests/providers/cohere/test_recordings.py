@@ -122,7 +122,7 @@ def test_an_answer_says_what_was_recorded(chat: Recorded) -> None:
     answer = DIALECT.parse_response(chat.body, HEAD)
     heard = hear(answer.body)
     check(heard, json.loads(chat.body))
-    assert (answer.response_id, answer.response_model) == (heard.id, None)
+    assert (answer.response_id, answer.response_model) == (heard.id, heard.model)
     assert answer.finish_reasons == (heard.finish_reason,)
     assert answer.usage is not None
     assert answer.estimated_output_tokens == 0

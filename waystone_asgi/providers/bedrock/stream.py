@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from ...eventstream import FrameError, FrameSplitter, decode_frame
 from ...exceptions import UpstreamError
-from ...wire.answers import Call, Delta, Function
+from ...wire.answers import Annotation, Call, Delta, Function
 from ...wire.bedrock import (
     BLOCK_DELTA,
     BLOCK_START,
@@ -44,6 +44,7 @@ class ConverseStream(TranslatedStream):
         self._length = 0
         self._calls = 0
         self._details = 0
+        self._annotations: list[Annotation] = []
         self._stop: MessageStop | None = None
 
     @property
@@ -147,8 +148,7 @@ class ConverseStream(TranslatedStream):
                 self._details += 1
                 self.write(Delta(reasoning_details=[detail]))
         found = [annotation(said, growing.start, self._length) for said in growing.citations]
-        if remarks := [remark for remark in found if remark is not None]:
-            self.write(Delta(annotations=remarks))
+        self._annotations += [remark for remark in found if remark is not None]
 
     def _end(self, stop: MessageStop, trailer: Trailer) -> None:
         self.open(None, invoked_model(trailer))
@@ -156,8 +156,10 @@ class ConverseStream(TranslatedStream):
         blocks = [self._grown[index] for index in sorted(self._grown)]
         additional = stop.additional_model_response_fields
         extra = extra_content(stop.stop_reason, additional, trailer, blocks)
-        if extra is not UNSET:
-            self.write(Delta(extra_content=extra))
+        if extra is not UNSET or self._annotations:
+            # Told once: clients know no way to add to a list of what has no index.
+            told = self._annotations or UNSET
+            self.write(Delta(annotations=told, extra_content=extra))
         self.end(finish_reason(stop.stop_reason))
 
 

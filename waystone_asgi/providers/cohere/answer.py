@@ -54,7 +54,7 @@ def parse_response(body: bytes, head: Head) -> Answer:
     choice = AnswerChoice(message, reason, logprobs=read_likelihoods(answer.logprobs or ()))
     written = encode_completion(answer.id or "", head.received, head.model, [choice], usage)
     estimated = 0 if usage is not None else len(message.content or "") // BYTES_PER_TOKEN
-    return Answer(written, usage, answer.id, None, (reason,), estimated)
+    return Answer(written, usage, answer.id, head.model, (reason,), estimated)
 
 
 def _message(said: Said) -> AnswerMessage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ...exceptions import UpstreamError
 from ...wire.answers import Call, Delta, Function
@@ -27,12 +27,17 @@ _NOTHING = EventMessage()
 
 
 class CohereStream(TranslatedStream):
-    """Follows one streamed chat. Calls are counted here; one without arguments gets empty ones."""
+    """Follows one streamed chat. Calls are counted here; one without arguments gets empty ones.
+
+    What a client could not put together from pieces is told whole, at the end.
+    """
 
     def __init__(self, request: ChatCompletionRequest, head: Head) -> None:
         super().__init__(request, head)
         self._calls = -1
         self._has_arguments = False
+        self._plan: list[str] = []
+        self._citations: list[Any] = []
 
     def read(self, payload: bytes) -> None:
         """Take one event; those of unknown types tell nothing."""
@@ -47,7 +52,7 @@ class CohereStream(TranslatedStream):
             read(self, event)
 
     def _message_start(self, event: Event) -> None:
-        self.open(event.id, None)
+        self.open(event.id, self.chunks.model)
 
     def _content(self, event: Event) -> None:
         block = _message(event).content
@@ -61,7 +66,8 @@ class CohereStream(TranslatedStream):
 
     def _tool_plan(self, event: Event) -> None:
         if plan := _message(event).tool_plan:
-            self.write(Delta(reasoning_content=plan, reasoning_details=[plan_detail(plan)]))
+            self._plan.append(plan)
+            self.write(Delta(reasoning_content=plan))
 
     def _call_start(self, event: Event) -> None:
         call = _message(event).tool_calls
@@ -89,13 +95,8 @@ class CohereStream(TranslatedStream):
 
     def _citation(self, event: Event) -> None:
         citation = _message(event).citations
-        if not isinstance(citation, dict):
-            return
-        annotations, others = read_citations([citation])
-        if annotations:
-            self.write(Delta(annotations=annotations))
-        if others:
-            self.write(Delta(extra_content=extra(others)))
+        if isinstance(citation, dict):
+            self._citations.append(citation)
 
     def _message_end(self, event: Event) -> None:
         delta = event.delta or EventDelta()
@@ -105,8 +106,21 @@ class CohereStream(TranslatedStream):
         except UpstreamError as error:
             self.fail(error)
             return
+        self._write_whole()
         self.end(finish_reason(delta.finish_reason))
         self.close()
+
+    def _write_whole(self) -> None:
+        delta = Delta()
+        if self._plan:
+            delta.reasoning_details = [plan_detail("".join(self._plan))]
+        annotations, others = read_citations(self._citations)
+        if annotations:
+            delta.annotations = annotations
+        if others:
+            delta.extra_content = extra(others)
+        if delta != Delta():
+            self.write(delta)
 
     _READERS: ClassVar[dict[str, Callable[[CohereStream, Event], None]]] = {
         "message-start": _message_start,
