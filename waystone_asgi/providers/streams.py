@@ -124,8 +124,8 @@ class TranslatedStream(ABC):
         self._out.append(self.chunks.encode(delta, finish_reason, index, logprobs))
 
     def end(self, finish_reason: str, index: int = 0) -> None:
-        """A choice has come to its end."""
-        if index not in self._reasons:
+        """A choice has come to its end, unless the answer has failed before."""
+        if self.error is None and index not in self._reasons:
             self.write(Delta(), finish_reason, index)
             self._reasons[index] = finish_reason
 
