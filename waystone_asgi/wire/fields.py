@@ -30,6 +30,8 @@ _DEFAULTS = {
 _SPEAKS_EMPTY = frozenset({"web_search_options"})  # That it is there says: search.
 _NOT_FOR_PROVIDERS = frozenset({"model", "messages", "stream", "stream_options"})
 _OURS = "waystone"
+_MOST_NAMES = 20
+_LONGEST_NAME = 60
 
 
 class Fields:
@@ -99,10 +101,16 @@ class Fields:
 
 
 def refuse(dropped: Sequence[str]) -> None:
-    """Raise `InvalidRequestError` where something would be left out."""
+    """Raise `InvalidRequestError` where something would be left out.
+
+    It names them, or where there are many the first, and never more than what begins a name.
+    """
     if dropped:
-        names = ", ".join(dropped)
-        raise InvalidRequestError(f"The provider does not take: {names}.", param=dropped[0])
+        names = ", ".join([name[:_LONGEST_NAME] for name in dropped[:_MOST_NAMES]])
+        more = len(dropped) - _MOST_NAMES
+        also = f", and {more} more" if more > 0 else ""
+        first = dropped[0][:_LONGEST_NAME]
+        raise InvalidRequestError(f"The provider does not take: {names}{also}.", param=first)
 
 
 def _says_nothing(name: str, raw: bytes) -> bool:
