@@ -10,6 +10,7 @@ from openai.types.chat import ChatCompletionMessage
 
 from waystone_asgi.testing import FakeProvider
 
+from .oracles import accept
 from .scripts import SCRIPTS, Script
 from .through import ABANDONED, JSON, Through, body_of, played, provider
 
@@ -22,6 +23,15 @@ DUMPS: dict[str, Callable[[ChatCompletionMessage], JSON]] = {
     "with nulls": lambda message: message.model_dump(),
     "as it came": lambda message: message.to_dict(),
 }
+
+
+LOST = {
+    "messages[].reasoning_content",
+    "messages[].reasoning_details",
+    "messages[].extra_content",
+    "messages[].tool_calls[].extra_content",
+}
+"""What of an answer only the provider understands that gave it."""
 
 
 def answers(script: Script, answer: Any, stop: str, *, stream: bool) -> Any:
@@ -63,3 +73,33 @@ async def test_what_came_out_goes_back_in(name: str, stream: bool, dump: str) ->
     sent = [script.sent_back(body_of(request)) for request in upstream.requests]
     assert sent == [[], [script.turns[0]], [*script.turns]]
     assert [record.outcome for record in through.sink.records] == ["ok"] * 3
+
+
+@pytest.mark.parametrize("later", SCRIPTS)
+@pytest.mark.parametrize("first", SCRIPTS)
+async def test_another_provider_takes_it_over(first: str, later: str) -> None:
+    """A conversation may go on elsewhere: what only the first one understands is left out."""
+    one, two = SCRIPTS[first], SCRIPTS[later]
+    upstream = FakeProvider(
+        *(answers(one, turn, one.calling, stream=False) for turn in one.turns),
+        answers(two, two.said, two.stopped, stream=False),
+    )
+    types = dict.fromkeys([one.type, two.type])
+    through = Through(upstream, *map(provider, types))
+    messages: list[Any] = [{"role": "user", "content": "Look."}]
+    asked = {"model": f"{one.type}/{one.model}", "messages": messages, "tools": TOOLS}
+    ids: list[str] = []
+    async with through.opened() as ask:
+        for _ in one.turns:
+            message = (await ask(asked)).answer.choices[0].message
+            messages.append(message.model_dump())
+            for call in message.tool_calls or ():
+                ids.append(f"seen by {call.id}")
+                messages.append({"role": "tool", "tool_call_id": call.id, "content": ids[-1]})
+        got = await ask({**asked, "model": f"{two.type}/{two.model}"})
+    assert got.message["content"] == "Hello there."
+    body = body_of(upstream.requests[-1])
+    accept(two, body)
+    assert len(two.sent_back(body)) == 2
+    assert all(result in str(body) for result in ids)
+    assert set(got.dropped) <= LOST
