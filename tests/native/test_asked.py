@@ -12,9 +12,9 @@ from waystone_asgi.testing import FakeProvider
 
 from .oracles import accept
 from .scripts import SCRIPTS, Script
-from .through import JSON, Through, played, provider
+from .through import ABANDONED, JSON, Through, played, provider
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings(ABANDONED)]
 
 NAMES = list(SCRIPTS)
 PIXEL = "R0lGODlhAQABAAAAACwAAAAAAQABAAA="

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 from urllib.parse import unquote
@@ -16,18 +16,18 @@ from waystone_asgi.testing import FakeProvider
 
 from ..conftest import SHARED
 from .exchanges import EXCHANGES, OPERATIONS, Native, Said, cases
-from .through import ABANDONED, CREDENTIAL, URL, Got, Through, played, provider
+from .through import ABANDONED, CREDENTIAL, JSON, URL, Got, Through, played, provider
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings(ABANDONED)]
 
 AUTHORIZED = {
-    "anthropic": {b"x-api-key": CREDENTIAL.encode()},
-    "foundry": {b"x-api-key": CREDENTIAL.encode()},
-    "gemini": {b"x-goog-api-key": CREDENTIAL.encode()},
-    "vertex": {b"x-goog-api-key": CREDENTIAL.encode()},
-    "bedrock": {b"authorization": f"Bearer {CREDENTIAL}".encode()},
-    "cohere": {b"authorization": f"Bearer {CREDENTIAL}".encode()},
-    "ollama": {b"authorization": f"Bearer {CREDENTIAL}".encode()},
+    "anthropic": {"x-api-key": CREDENTIAL},
+    "foundry": {"x-api-key": CREDENTIAL},
+    "gemini": {"x-goog-api-key": CREDENTIAL},
+    "vertex": {"x-goog-api-key": CREDENTIAL},
+    "bedrock": {"authorization": f"Bearer {CREDENTIAL}"},
+    "cohere": {"authorization": f"Bearer {CREDENTIAL}"},
+    "ollama": {"authorization": f"Bearer {CREDENTIAL}"},
 }
 CLAIM = {"waystone": '{"user": "ann-7f3a"}'}
 
@@ -128,18 +128,23 @@ def check_record(record: UsageRecord, exchange: Native, got: Got) -> None:
 def check_sent(through: Through, exchange: Native, got: Got) -> None:
     """The provider was asked as it was when the exchange was recorded."""
     [request] = through.requests
-    path, _, query = request.endpoint.path.partition("?")
+    assert len(dict(request.endpoint.headers)) == len(request.endpoint.headers)
+    headers = {name.decode(): value.decode() for name, value in request.endpoint.headers}
+    check_asked(request.endpoint.path, headers, through.sent, exchange)
+    if exchange.asked is not None:
+        assert got.dropped == []
+    assert (through.record.user, through.record.user_source) == ("ann-7f3a", "claimed")
+
+
+def check_asked(path: str, headers: Mapping[str, str], body: JSON, exchange: Native) -> None:
+    path, _, query = path.partition("?")
     assert version_apart(unquote(path)) == version_apart(exchange.path)
     assert query == ("alt=sse" if "streamGenerateContent" in path else "")
-    headers = dict(request.endpoint.headers)
-    assert len(headers) == len(request.endpoint.headers)
-    proofs = {name: value for name, value in headers.items() if CREDENTIAL.encode() in value}
+    proofs = {name: value for name, value in headers.items() if CREDENTIAL in value}
     assert proofs == AUTHORIZED[exchange.type]
     if exchange.asked is not None:
-        assert exchange.normal(through.sent) == exchange.normal(deepcopy(exchange.recorded or {}))
-        assert got.dropped == []
-    assert "ann-7f3a" not in json.dumps(through.sent)
-    assert (through.record.user, through.record.user_source) == ("ann-7f3a", "claimed")
+        assert exchange.normal(body) == exchange.normal(deepcopy(exchange.recorded or {}))
+    assert "ann-7f3a" not in json.dumps(body)
 
 
 def test_none_is_left_out() -> None:

@@ -160,8 +160,8 @@ def put_together(body: bytes) -> Heard:
             for piece in delta.get("tool_calls", ()):
                 _add_call(heard, piece)
             heard.finish_reason = choice["finish_reason"] or heard.finish_reason
-    [said] = state.current_completion_snapshot.to_dict()["choices"]
-    assert said["message"].get("reasoning_details", []) == heard.details
+    [choice] = state.current_completion_snapshot.choices
+    assert choice.message.to_dict().get("reasoning_details", []) == heard.details
     return heard
 
 

@@ -11,8 +11,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
+from typing import Protocol
 
-from .exchanges import Exchange
+
+class Recording(Protocol):
+    """What can be played back: an answer, and its body as the network cut it."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def pieces(self) -> list[bytes]: ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,7 @@ class Player(socketserver.ThreadingTCPServer):
 
     allow_reuse_address = True
 
-    def __init__(self, exchanges: Mapping[str, Exchange]) -> None:
+    def __init__(self, exchanges: Mapping[str, Recording]) -> None:
         super().__init__(("127.0.0.1", 0), _Playback)
         self.exchanges = exchanges
         self.received: list[Received] = []
@@ -65,7 +77,7 @@ class _Playback(socketserver.StreamRequestHandler):
             name, _, value = line.partition(":")
             yield name.lower(), value.strip()
 
-    def _play(self, exchange: Exchange, cut: str) -> None:
+    def _play(self, exchange: Recording, cut: str) -> None:
         head = [f"HTTP/1.1 {exchange.status} Recorded", "transfer-encoding: chunked"]
         head += [f"{name}: {value}" for name, value in exchange.headers.items()]
         self.wfile.write("\r\n".join([*head, "", ""]).encode())
@@ -74,7 +86,7 @@ class _Playback(socketserver.StreamRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
 
-def pieces(exchange: Exchange, cut: str) -> list[bytes]:
+def pieces(exchange: Recording, cut: str) -> list[bytes]:
     """The body whole, as the network cut it, or byte by byte."""
     if cut == "bytes":
         return [exchange.body[index : index + 1] for index in range(len(exchange.body))]
@@ -82,7 +94,7 @@ def pieces(exchange: Exchange, cut: str) -> list[bytes]:
 
 
 @contextmanager
-def playing(exchanges: Mapping[str, Exchange]) -> Iterator[Player]:
+def playing(exchanges: Mapping[str, Recording]) -> Iterator[Player]:
     """A player that listens until the block is left."""
     with Player(exchanges) as player:
         thread = Thread(target=player.serve_forever, kwargs={"poll_interval": 0.01})
