@@ -15,6 +15,7 @@ from waystone_asgi import Provider, UsageRecord
 from waystone_asgi.testing import FakeProvider
 
 from ..conftest import SHARED
+from ..replay.published import schema_faults
 from .exchanges import EXCHANGES, OPERATIONS, Native, Said, cases
 from .through import ABANDONED, CREDENTIAL, JSON, URL, Got, Through, played, provider
 
@@ -165,6 +166,7 @@ async def test_it_says_what_was_recorded(exchange: Native) -> None:
     check(got, exchange)
     check_record(through.record, exchange, got)
     check_sent(through, exchange, got)
+    assert not got.raw or schema_faults(got.raw) == set()
     assert got.headers["x-waystone-provider"] == exchange.type
     assert got.headers["x-waystone-attempts"] == "1"
     for name, value in exchange.headers.items():

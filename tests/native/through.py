@@ -51,11 +51,13 @@ def provider(type: str, url: str = URL, **options: Any) -> Provider:
 class Got:
     """What the client got of an answer or a stream.
 
-    Of a stream `chunks` are the events as they came, and `completion` is what the client's own
-    accumulator makes of them. `error` is what the client raised, in the end.
+    `raw` is the JSON of an answer. Of a stream `chunks` are the events as they came, and
+    `completion` is what the client's own accumulator makes of them. `error` is what the client
+    raised, in the end.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict)
+    raw: JSON = field(default_factory=dict)
     completion: ChatCompletion | None = None
     chunks: list[JSON] = field(default_factory=list)
     error: APIError | None = None
@@ -166,8 +168,8 @@ class Asking:
             if asked.get("stream"):
                 await _follow(answer.parse(), got)
             else:
-                got.completion = answer.parse()
-                ChatCompletion.model_validate(answer.http_response.json(), strict=True)
+                got.completion, got.raw = answer.parse(), answer.http_response.json()
+                ChatCompletion.model_validate(got.raw, strict=True)
         except APIStatusError as error:
             got.error, got.headers = error, error.response.headers
         except APIError as error:
