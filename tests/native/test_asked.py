@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pytest
+from pydantic import BaseModel
 
 from waystone_asgi.testing import FakeProvider
 
@@ -265,3 +266,25 @@ async def test_what_is_said_of_it_is_bounded(unknown: str, strict: bool) -> None
     assert len(got.headers["x-waystone-dropped"]) <= 1000
     assert got.dropped[-1].endswith("more")
     assert got.dropped[0] in ("unknown_0", "gr%C3%B6%C3%9Fe%200%0D%0A%2C", f"{'x' * 60}...")
+
+
+class City(BaseModel):
+    city: str
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_an_answer_with_a_schema_is_parsed(name: str) -> None:
+    """The client's own way to ask for a type: the provider's is strict, too."""
+    script = SCRIPTS[name]
+    written = json.dumps(City(city="Bern").model_dump_json())[1:-1].encode()
+    whole = script.whole(script.said, script.stopped).replace(b"Hello there.", written)
+    through = Through(FakeProvider(played([whole], {})), provider(script.type, strict=True))
+    async with through.opened() as ask:
+        answer = await ask.client.chat.completions.parse(
+            model=f"{script.type}/{script.model}",
+            messages=[{"role": "user", "content": "Where?"}],
+            response_format=City,
+        )
+    assert answer.choices[0].message.parsed == City(city="Bern")
+    assert inside("city", through.sent)
+    accept(script, through.sent)

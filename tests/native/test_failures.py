@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import anyio
@@ -81,6 +82,34 @@ def check_broken(answer: Answer) -> JSON:
     assert not [True for chunk in chunks for c in chunk["choices"] if c["finish_reason"]]
     error: JSON = last["error"]
     return error
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_what_has_come_is_told_at_once(name: str) -> None:
+    script = SCRIPTS[name]
+    seen: list[str] = []
+    body = {
+        "model": f"{script.type}/{script.model}",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "stream": True,
+    }
+    caller = Caller([encoded(body)])
+
+    async def look() -> None:
+        seen.append(text_of(events_of(caller.answer.body)) if caller.answer.body else "")
+
+    pieces = [piece for event in saying(script) for piece in (event, look)]
+    through = Through(FakeProvider(streamed(script, pieces)), provider(script.type))
+    async with through.gateway.running():
+        await through.gateway(http_scope("/v1/chat/completions"), caller.receive, caller.send)
+    come = list(accumulate(saying(script)))
+    assert "Hello there." in seen
+    assert seen == [
+        "Hello " * (b"Hello" in data) + "there." * (b"there" in data) for data in come[: len(seen)]
+    ]
+    assert caller.answer.headers["content-type"].startswith("text/event-stream")
+    assert caller.answer.headers["cache-control"] == "no-cache"
+    assert caller.answer.headers["x-accel-buffering"] == "no"
 
 
 @pytest.mark.parametrize("stream", [False, True])

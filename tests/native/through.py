@@ -154,14 +154,14 @@ class Asking:
     """Asks with the official client; its types take what comes back where they are strict, too."""
 
     def __init__(self, client: AsyncOpenAI) -> None:
-        self._client = client
+        self.client = client
 
     async def __call__(self, asked: JSON) -> Got:
         got = Got()
         named = {name: asked[name] for name in ("model", "messages", "stream") if name in asked}
         rest = {name: value for name, value in asked.items() if name not in named}
         try:
-            answer = await self._client.chat.completions.with_raw_response.create(
+            answer = await self.client.chat.completions.with_raw_response.create(
                 **named, extra_body=rest
             )
             got.headers = answer.headers
