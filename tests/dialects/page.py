@@ -22,13 +22,14 @@ A request in OpenAI's form may go to any provider. What becomes of each of its f
 - **mapped**: the provider is told it in words of its own. In part: something within it has no
   words there, and is named.
 - **dropped**: it is left out, and named in a header of the answer:
-  `x-waystone-dropped: logit_bias, messages[].name`.
+  `x-waystone-dropped: logit_bias, messages[].name`. Of many names it has the first, and how many
+  more there are: at most a thousand bytes.
 - **refused**: the request is answered with 400, `param` says where the feature stands, and nothing
   is sent.
 
 With `strict = true`, for the gateway or for a provider ([Configuration](configuration.md)), what
-would be dropped is refused as well: with a 400 that names all that would be left out. Nothing is
-lost in silence: what says something is sent, named or refused.
+would be dropped is refused as well: with a 400 that names it. Nothing is lost in silence: what says
+something is sent, named or refused.
 `null`, and what is OpenAI's default, says nothing.
 
 `stream` and `stream_options` are the gateway's own business: it asks every provider for usage, and
