@@ -7,7 +7,7 @@ from ollama._types import ChatRequest
 
 from ..providers.anthropic import oracle as anthropic
 from ..providers.bedrock import asking as bedrock
-from ..providers.cohere import test_recordings as cohere
+from ..providers.cohere import oracle as cohere
 from .scripts import Script
 from .through import JSON
 

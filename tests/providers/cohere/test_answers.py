@@ -19,7 +19,7 @@ from waystone_asgi.providers.dialects import Target
 from waystone_asgi.wire.requests import decode_chat_request
 
 from ..recorded import HEAD, Heard, events_of, hear, opened, played, put_together
-from .test_recordings import accept
+from .oracle import accept
 
 TOKENS = {"tokens": {"input_tokens": 10.0, "output_tokens": 5.0}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "roll", "arguments": '{"n":2}'}}

@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from cohere.types import ChatMessageV2, ToolV2
-from pydantic import TypeAdapter
 
 from waystone_asgi.exceptions import GatewayError, ProviderRefusedError
 from waystone_asgi.providers.cohere import DIALECT
@@ -26,6 +24,7 @@ from ..recorded import (
     put_together,
     recordings,
 )
+from .oracle import accept
 
 CHATS = recordings("cohere", "cohere_chat_v2")
 REASONS = {
@@ -229,11 +228,3 @@ def test_a_recorded_request_is_written_again(chat: Recorded) -> None:
 
 def test_the_exceptions_are_those_that_cannot_be_said() -> None:
     assert {chat.id for chat in ASKED if inexpressible(chat)} == set(EXCEPTIONS)
-
-
-def accept(body: dict[str, Any]) -> None:
-    """The official client's types take the request."""
-    for message in body["messages"]:
-        taken = TypeAdapter(ChatMessageV2).validate_python(message)
-        assert type(taken).__name__.lower().startswith(message["role"])
-    TypeAdapter(list[ToolV2]).validate_python(body.get("tools", []))
