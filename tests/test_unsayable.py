@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from waystone_asgi import Provider
+from waystone_asgi.records import Target
 
 from .asgi import Answer, chat
 from .test_hedging import SOON, Host, failing, kinds, make, says
@@ -85,3 +86,22 @@ async def test_no_hedge_at_a_target_that_cannot_be_asked() -> None:
     assert answer.status == 200
     assert two.requests == []
     assert kinds(record.attempts) == [("one", None)]
+
+
+async def test_a_bug_before_an_attempt_says_nothing_of_its_target(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    one, two = Host(), Host()
+    gateway, sink = make(
+        one, two, providers=[provider("one", False), provider("two", False)], retry=ONCE
+    )
+    monkeypatch.setattr("waystone_asgi.forwarding.Exchange", broken)
+    async with gateway.running():
+        answers = [await chat(gateway, model="smart") for _ in range(20)]
+    assert {answer.status for answer in answers} == {500}
+    assert {record.error_type for record in sink.records} == {"internal_error"}
+    health = gateway._forwarding.routing.health
+    assert not health.rests(Target(provider="one", model="m"))

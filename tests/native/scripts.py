@@ -298,7 +298,7 @@ class Ollama:
     """Ollama's own API."""
 
     type: str = "ollama"
-    model: str = "qwen3:4b"
+    model: str = "gpt-oss:20b"
     streams: str = "application/x-ndjson"
     stopped: str = "stop"
     calling: str = "stop"

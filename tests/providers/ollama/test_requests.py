@@ -68,8 +68,8 @@ def schema(**members: Any) -> dict[str, Any]:
         ({"truncate": False, "shift": False}, {"truncate": False, "shift": False}),
         ({"logprobs": True, "top_logprobs": 2}, {"logprobs": True, "top_logprobs": 2}),
         ({"reasoning_effort": "none"}, {"think": False}),
-        ({"reasoning_effort": "minimal"}, {"think": "low"}),
-        ({"reasoning_effort": "high"}, {"think": "high"}),
+        ({"reasoning_effort": "minimal"}, {"think": True}),
+        ({"reasoning_effort": "high"}, {"think": True}),
         ({"reasoning_effort": "high", "think": False}, {"think": False}),
         ({"response_format": {"type": "text"}}, {}),
         ({"response_format": {"type": "json_object"}}, {"format": "json"}),
@@ -86,6 +86,17 @@ def schema(**members: Any) -> dict[str, Any]:
 def test_a_member_is_mapped(given: dict[str, Any], written: dict[str, Any]) -> None:
     body = {"model": "qwen", "messages": [USER], "stream": False}
     assert build(strict=True, **given) == (body | written, ())
+
+
+@pytest.mark.parametrize(
+    ("effort", "think"),
+    [("none", False), ("minimal", "low"), ("medium", "medium"), ("xhigh", "high")],
+)
+def test_a_model_that_knows_how_much_is_told(effort: str, think: bool | str) -> None:
+    request = {"model": "ollama/x", "messages": [USER], "reasoning_effort": effort}
+    asked = decode_chat_request(json.dumps(request).encode())
+    built = DIALECT.build_request(asked, Target(model="gpt-oss:20b", strict=True))
+    assert json.loads(bytes(built.body))["think"] == think
 
 
 @pytest.mark.parametrize(

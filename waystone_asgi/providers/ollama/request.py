@@ -39,10 +39,14 @@ _THINK: dict[str, bool | str] = {
     "low": "low",
     "medium": "medium",
     "high": "high",
-    "xhigh": "max",
-    "max": "max",
+    "xhigh": "high",
+    "max": "high",
 }
-"""How much to think for each `reasoning_effort`."""
+"""How much to think for each `reasoning_effort`: a word for models that know how much, for others
+whether they do (docs.ollama.com/capabilities/thinking).
+"""
+
+_KNOWS_HOW_MUCH = "gpt-oss"
 
 
 def build_request(request: ChatRequest, target: Target) -> Built:
@@ -56,7 +60,7 @@ def build_request(request: ChatRequest, target: Target) -> Built:
     }
     _write_tools(body, fields)
     _write_format(body, fields)
-    _write_effort(body, fields)
+    _write_effort(body, fields, target.model)
     options = _options(fields)
     if options:
         body["options"] = options
@@ -118,10 +122,11 @@ def _write_format(body: dict[str, Any], fields: Fields) -> None:
     body["format"] = (schema.schema if schema else None) or "json"
 
 
-def _write_effort(body: dict[str, Any], fields: Fields) -> None:
+def _write_effort(body: dict[str, Any], fields: Fields, model: str) -> None:
     effort = fields.take("reasoning_effort", str)
     if effort is None:
         return
     if effort not in _THINK:
         refuse("reasoning_effort", f"expected one of {', '.join(_THINK)}")
-    body["think"] = _THINK[effort]
+    much = _THINK[effort]
+    body["think"] = much if _KNOWS_HOW_MUCH in model else bool(much)
