@@ -20,6 +20,9 @@ from waystone_asgi.types import ASGIApp
 from .keys import IDENTIFY_KEY, KEEP_ALIVE_SECONDS, KEY, MAX_BODY_BYTES, UPSTREAM_KEY
 
 
+FIRST_BYTE_SECONDS = float(os.environ.get("FIRST_BYTE_SECONDS", "1"))
+
+
 def make(name: str, max_in_flight: int = 1000, max_wait: float = 1.0) -> Gateway:
     at = f"{os.environ['PROVIDER_URL']}/v1"
     ledger = Path(os.environ["LEDGERS"], f"{name}.db")
@@ -40,7 +43,7 @@ def make(name: str, max_in_flight: int = 1000, max_wait: float = 1.0) -> Gateway
             ]
         ),
         usage={"url": f"sqlite:///{ledger}"},
-        timeouts={"connect": 2.0, "first_byte": 1.0, "idle": 20.0},
+        timeouts={"connect": 2.0, "first_byte": FIRST_BYTE_SECONDS, "idle": 20.0},
         max_body_bytes=MAX_BODY_BYTES,
         max_in_flight=max_in_flight,
         max_wait=max_wait,

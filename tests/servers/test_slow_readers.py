@@ -72,7 +72,12 @@ def generous() -> Iterator[ScriptedProvider]:
 def served(
     request: pytest.FixtureRequest, generous: ScriptedProvider, tmp_path: Path
 ) -> Iterator[Served]:
-    environment = {"PROVIDER_URL": generous.url, "LEDGERS": str(tmp_path), "LIFESPAN": "yes"}
+    environment = {
+        "PROVIDER_URL": generous.url,
+        "LEDGERS": str(tmp_path),
+        "LIFESPAN": "yes",
+        "FIRST_BYTE_SECONDS": "20",  # Fifty at once take a while where the machine is busy.
+    }
     command = ["tests.servers.serve", request.param, "{fd}", "tests.servers.host"]
     with serving(command, tmp_path / "server.log", environment) as served:
         yield served
