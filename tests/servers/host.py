@@ -19,7 +19,6 @@ from waystone_asgi.types import ASGIApp
 
 from .keys import IDENTIFY_KEY, KEEP_ALIVE_SECONDS, KEY, MAX_BODY_BYTES, UPSTREAM_KEY
 
-
 FIRST_BYTE_SECONDS = float(os.environ.get("FIRST_BYTE_SECONDS", "1"))
 
 
